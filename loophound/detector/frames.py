@@ -1,0 +1,16 @@
+"""A frame as the samplers see it, from inside the process or from outside."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CodeFrame(NamedTuple):
+    """Where one Python frame stood when it was sampled. Lists of frames run outermost first."""
+
+    file: str  # co_filename
+    line: int  # 1-based; 0 where the location table gives none
+    function: str  # co_qualname
+    instruction: int = -1  # byte offset of the current instruction in co_code; -1 when not known
+    column: int = -1  # 0-based UTF-8 byte offset of the current expression; -1 when not known
+    end_column: int = -1  # -1 when not known, or when the expression ends on another line

@@ -1,0 +1,173 @@
+"""The public records: what a stall was, in one shape for files, faces and callbacks.
+
+`to_dict()` gives the JSON shape, `from_dict()` reads it back. A field that is not known
+is None, never guessed. Times are seconds, as each name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+STALL_SCHEMA = "loophound.stall/1"
+
+
+class Cause(StrEnum):
+    """Why the loop did not turn; a closed vocabulary."""
+
+    SLEEP = "sleep"
+    IO = "io"
+    LOCK = "lock"
+    CPU = "cpu"
+    NATIVE = "native"
+    GC = "gc"
+    IMPORT = "import"
+    CONTENTION = "contention"
+    FLOOD = "flood"
+    STARVED = "starved"
+    SUSPENDED = "suspended"
+
+
+# Causes for which no line of the loop's own code is to blame.
+INNOCENT = frozenset({Cause.CONTENTION, Cause.FLOOD, Cause.STARVED, Cause.SUSPENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of code; `code` is its text, None where the source cannot be read."""
+
+    file: str
+    line: int
+    function: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StackFrame:
+    """A frame of the stack; `app` is true for the user's own code."""
+
+    file: str
+    line: int
+    function: str
+    app: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileLine:
+    """How much of the stall a line held, as a share from 0 to 1."""
+
+    file: str
+    line: int
+    function: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class OtherThread:
+    """The thread that kept the loop's thread from running."""
+
+    name: str | None
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The task that ran; `coro` is the qualified name of its coroutine."""
+
+    name: str | None
+    coro: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The request in which the loop was blocked; `route` where the framework notes one."""
+
+    id: str | None
+    method: str
+    path: str
+    route: str | None
+    client: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the kernel and the interpreter said. Shares run from 0 to 1, times are seconds.
+
+    `gil_held` tells whether a C call kept every other Python thread from running.
+    """
+
+    cpu_share: float | None = None
+    syscall: str | None = None
+    target: str | None = None
+    runqueue_s: float | None = None
+    gc_s: float | None = None
+    captured_by: str | None = None  # "watchdog", "observer", or None when no sample was taken
+    gil_held: bool | None = None
+    gc_generation: int | None = None
+    gc_collected: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """One stall of one event loop: the record `loophound.stall/1`."""
+
+    id: str
+    at: str  # when it began, ISO 8601 in UTC
+    pid: int
+    worker: int
+    loop: str
+    thread: str
+    duration_s: float
+    duration_error_s: float
+    threshold_s: float
+    ongoing: bool
+    cause: Cause
+    innocent: bool
+    culprit: Place | None
+    blocking: Place | None
+    other_thread: OtherThread | None
+    stack: tuple[StackFrame, ...]
+    profile: tuple[ProfileLine, ...]
+    samples: int
+    task: Task | None
+    request: Request | None
+    evidence: Evidence
+    victims: int
+    fingerprint: str
+    remedy: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        record = asdict(self)
+        record["cause"] = self.cause.value
+        record["stack"] = list(record["stack"])
+        record["profile"] = list(record["profile"])
+        return {"schema": STALL_SCHEMA, **record}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record back. Raises ValueError when it is of another schema or lacks a field."""
+        if record.get("schema") != STALL_SCHEMA:
+            raise ValueError(f"expected schema {STALL_SCHEMA!r}, got {record.get('schema')!r}")
+        try:
+            values = {entry.name: record[entry.name] for entry in fields(cls)}
+        except KeyError as missing:
+            raise ValueError(f"the record lacks {missing}") from None
+        parts: dict[str, type[Any]] = {
+            "culprit": Place, "blocking": Place, "other_thread": OtherThread,
+            "task": Task, "request": Request, "evidence": Evidence,
+        }  # fmt: skip
+        for name, part in parts.items():
+            values[name] = None if values[name] is None else _read(part, values[name])
+        values["stack"] = tuple(_read(StackFrame, frame) for frame in values["stack"])
+        values["profile"] = tuple(_read(ProfileLine, line) for line in values["profile"])
+        values["cause"] = Cause(values["cause"])
+        return cls(**values)
+
+
+def _read(part: type[Any], values: Mapping[str, Any]) -> Any:
+    # Fields that a later version adds to a part are passed over.
+    return part(**{entry.name: values[entry.name] for entry in fields(part) if entry.name in values})

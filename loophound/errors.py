@@ -1,0 +1,29 @@
+"""Errors with a message for the user and the exit code that goes with it.
+
+The codes are part of the command line's contract: 2 for a command line that cannot be
+right, 3 for an application or an address with which the server can never start
+(supervisors read 3 as "do not restart").
+"""
+
+from __future__ import annotations
+
+USAGE_EXIT_CODE = 2
+STARTUP_EXIT_CODE = 3
+
+
+class LoophoundError(Exception):
+    """Base of the errors that the command line prints as one message, without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(LoophoundError):
+    """An option has a value that cannot be right."""
+
+    exit_code = USAGE_EXIT_CODE
+
+
+class StartupError(LoophoundError):
+    """The server cannot start: the application, its lifespan or the address is at fault."""
+
+    exit_code = STARTUP_EXIT_CODE

@@ -1,0 +1,40 @@
+"""What the server tells an observer, and how an observer asks back.
+
+The server calls this interface and knows nothing of who implements it. It is pulled, not
+pushed: the server makes no call per request. An observer asks for the exchanges when it
+has a stall to explain, which costs a healthy server nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+
+class Exchange(Protocol):
+    """One request and its response, in flight or the last one that a connection had.
+
+    Read from other threads: each attribute is set once, or changed in one store.
+    """
+
+    scope: Any  # the ASGI scope; "route" is in it where the framework notes one
+    task: asyncio.Task[Any] | None
+    coroutine_id: int  # id() of the coroutine that runs the application, 0 before it starts
+    began_ns: int  # time.monotonic_ns() when the head was complete
+    ended_ns: int  # when the response was complete; 0 while in flight
+
+
+class Hooks(Protocol):
+    """Told once per loop; a hook that raises is logged and unplugged, the server goes on."""
+
+    def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
+        """The loop runs and the server accepts; `exchanges` may be called from any thread."""
+
+    def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The server has stopped; `exchanges` must not be called any more."""
+
+
+# Set in the task of each request while hooks are installed, inherited by the tasks that it starts.
+current_exchange: ContextVar[Exchange] = ContextVar("loophound_exchange")
