@@ -1,0 +1,78 @@
+"""Which frame of a stack is the user's own: the culprit is the innermost one of those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loophound.detector.frames import CodeFrame
+
+PACKAGE_DIRECTORIES = ("/site-packages/", "/dist-packages/")
+DEBUGGERS = ("/pdb.py", "/bdb.py", "/ipdb/", "/debugpy/", "/pydevd", "/_pydevd_bundle/", "/pudb/", "/remote_pdb.py")
+IMPORT_MACHINERY = "<frozen importlib._bootstrap"
+MOST_REMEMBERED_FILES = 4096
+
+
+@dataclass(slots=True)
+class Origin:
+    """Tells application code from the standard library, installed packages and Loophound.
+
+    A package that the user works on (an editable install) lies outside site-packages and
+    is application code; so is code without a file, such as `<string>`.
+    """
+
+    library_roots: tuple[str, ...]  # directories of the standard library, each with a trailing slash
+    own_root: str  # the directory of Loophound, with a trailing slash
+    own_applications: tuple[str, ...] = ()  # below own_root, and application code all the same
+    _known: dict[str, bool] = field(default_factory=dict)
+
+    def is_app(self, file: str) -> bool:
+        known = self._known.get(file)
+        if known is None:
+            if len(self._known) >= MOST_REMEMBERED_FILES:
+                self._known.clear()
+            known = self._known[file] = self._judge(file)
+        return known
+
+    def is_own(self, file: str) -> bool:
+        return file.startswith(self.own_root) and not file.startswith(self.own_applications)
+
+    def _judge(self, file: str) -> bool:
+        if file.startswith("<frozen ") or any(part in file for part in PACKAGE_DIRECTORIES):
+            return False
+        if file.startswith(self.library_roots):
+            return False
+        return not self.is_own(file)
+
+
+def culprit_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int | None:
+    """The index of the frame to blame: the innermost of the application above the loop's
+    machinery; with none, the innermost outside Loophound; with none, None.
+    """
+    end = before_import(frames, base)
+    for index in range(end - 1, base - 1, -1):
+        if origin.is_app(frames[index].file):
+            return index
+    for index in range(end - 1, base - 1, -1):
+        if not origin.is_own(frames[index].file):
+            return index
+    return None
+
+
+def before_import(frames: Sequence[CodeFrame], base: int) -> int:
+    """Where the import machinery begins above the base, else the number of frames.
+
+    The importing line is to blame for an import, not the lines that the module runs.
+    """
+    for index in range(base, len(frames)):
+        if frames[index].file.startswith(IMPORT_MACHINERY):
+            return index
+    return len(frames)
+
+
+def is_importing(frames: Sequence[CodeFrame], base: int) -> bool:
+    return before_import(frames, base) < len(frames)
+
+
+def is_debugging(frames: Sequence[CodeFrame], base: int) -> bool:
+    return any(marker in frame.file for frame in frames[base:] for marker in DEBUGGERS)

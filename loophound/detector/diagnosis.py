@@ -1,0 +1,256 @@
+"""From what was seen of a silence to its cause and culprit.
+
+`RULES` is the whole judgement, read from top to bottom: the first rule that holds names
+the cause. What clears the loop's own code stands before what accuses it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from loophound.detector.blame import Origin, culprit_index
+from loophound.detector.episode import Episode, Span
+from loophound.detector.facts import Collected, Sampled, ThreadSampled
+from loophound.detector.frames import CodeFrame
+from loophound.detector.portrait import Portrait, portray
+from loophound.detector.records import INNOCENT, Cause
+from loophound.detector.segments import IDLE, Segment, Weighed, cut, weigh
+from loophound.detector.syscalls import Wait
+
+MOST = 0.5  # the better half of the time
+LITTLE = 0.3
+NEARLY_NONE = 0.1
+STANDS_STILL = 0.8
+MOST_PROFILE_LINES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A diagnosed stall, still in the core's terms."""
+
+    cause: Cause
+    span: Span
+    portrait: Portrait
+    sample: Sampled | None  # the one that shows the culprit best
+    culprit: CodeFrame | None
+    blocking: CodeFrame | None
+    profile: tuple[tuple[CodeFrame, float], ...]
+    samples: int
+    unit: Hashable
+    gil_held: bool | None
+    other_thread: ThreadSampled | None
+    collection: Collected | None
+
+
+def was_suspended(p: Portrait) -> bool:
+    if p.stopped >= MOST or p.debugging >= MOST:
+        return True
+    # Nobody in the process ran or wanted a CPU, and not even the observer could look.
+    still = p.cpu is not None and p.cpu < NEARLY_NONE and (p.others_cpu or 0.0) < NEARLY_NONE
+    return still and p.unseen_at_once >= MOST and not p.sampled_unseen and (p.runqueue or 0.0) < LITTLE
+
+
+def was_starved(p: Portrait) -> bool:
+    return p.runqueue is not None and p.runqueue >= MOST
+
+
+def was_collecting(p: Portrait) -> bool:
+    return p.collecting >= MOST
+
+
+def was_kept_out(p: Portrait) -> bool:
+    """Another thread computed and did not hand over the GIL."""
+    if p.cpu is None or p.cpu >= LITTLE or p.others_cpu is None or p.others_cpu < MOST:
+        return False
+    own_wait = p.waits[Wait.SLEEP] + p.waits[Wait.IO] if p.idle < MOST else 0.0
+    return p.unseen >= MOST and own_wait < MOST
+
+
+def was_importing(p: Portrait) -> bool:
+    return p.importing >= MOST
+
+
+def ran_in_c(p: Portrait) -> bool:
+    if p.cpu is None or p.cpu < MOST or p.standing < STANDS_STILL:
+        return False
+    return p.unseen_at_once >= MOST or p.in_call >= MOST
+
+
+def ran_python(p: Portrait) -> bool:
+    return p.cpu is not None and p.cpu >= MOST
+
+
+def waits_most_for(kind: Wait) -> Callable[[Portrait], bool]:
+    def rule(p: Portrait) -> bool:
+        seen = sum(p.waits.values())
+        return seen > 0 and p.waits[kind] / seen >= MOST and (kind is not Wait.LOCK or p.standing >= MOST)
+
+    return rule
+
+
+RULES: tuple[tuple[Cause, Callable[[Portrait], bool]], ...] = (
+    (Cause.SUSPENDED, was_suspended),
+    (Cause.STARVED, was_starved),
+    (Cause.GC, was_collecting),
+    (Cause.CONTENTION, was_kept_out),
+    (Cause.IMPORT, was_importing),
+    (Cause.NATIVE, ran_in_c),
+    (Cause.CPU, ran_python),
+    (Cause.SLEEP, waits_most_for(Wait.SLEEP)),
+    (Cause.LOCK, waits_most_for(Wait.LOCK)),
+    (Cause.IO, waits_most_for(Wait.IO)),
+)
+
+
+def diagnose(episode: Episode, *, until_ns: int, threshold_ns: int, origin: Origin) -> list[Finding]:
+    """The stalls within one silence: mostly one, several when culprits stood back to back
+    in one turn of the loop, none when nothing shows that anybody was kept waiting.
+    """
+    whole = Span(episode.began_ns, until_ns)
+    weighed = weigh(episode, until_ns)
+    segments = cut(weighed)
+    long = [s for s in segments if s.key != IDLE and s.span.length_ns >= threshold_ns]
+    if len(long) > 1:
+        findings = [_judge(episode, s.parts, s.span, origin) for s in long]
+        return [f for f in findings if f is not None]
+    main = long[0] if long else _dominant(segments, whole)
+    if main is not None:
+        parts = [p for s in segments if s.key == main.key for p in s.parts]
+        # What ran before and after in the same turn kept the loop from turning too, but
+        # where the culprit did not fill the silence, only its own time is its own.
+        idle_ns = sum(s.span.length_ns for s in segments if s.key == IDLE)
+        span = whole if idle_ns < whole.length_ns // 10 else main.span
+        finding = _judge(episode, parts, span, origin)
+        return [finding] if finding else []
+    return _without_culprit(episode, weighed, segments, whole, threshold_ns, origin)
+
+
+def _dominant(segments: Sequence[Segment], whole: Span) -> Segment | None:
+    """The unit that held most of the silence, where there is one."""
+    totals: Counter[Hashable] = Counter()
+    for segment in segments:
+        totals[segment.key] += segment.span.length_ns
+    if not totals:
+        return None
+    key, held_ns = totals.most_common(1)[0]
+    if key == IDLE or held_ns < whole.length_ns * MOST:
+        return None
+    return max((s for s in segments if s.key == key), key=lambda s: s.span.length_ns)
+
+
+def _without_culprit(
+    episode: Episode,
+    weighed: Sequence[Weighed],
+    segments: Sequence[Segment],
+    whole: Span,
+    threshold_ns: int,
+    origin: Origin,
+) -> list[Finding]:
+    portrait = portray(episode, weighed, whole)
+    cause = next((c for c, rule in RULES[:4] if rule(portrait)), None)
+    if cause is None:
+        busy_ns = sum(s.span.length_ns for s in segments if s.key != IDLE)
+        if busy_ns >= threshold_ns:
+            cause = Cause.FLOOD
+        elif portrait.cpu is not None and portrait.cpu >= MOST and not weighed:
+            # It computed for the whole time and nobody could look: the figures alone tell.
+            cause = Cause.NATIVE if portrait.unseen_at_once >= MOST else Cause.CPU
+        else:
+            return []
+    return [_finding(episode, cause, portrait, weighed, whole, origin)]
+
+
+def _judge(episode: Episode, parts: Sequence[Weighed], span: Span, origin: Origin) -> Finding | None:
+    portrait = portray(episode, parts, span)
+    cause = next((c for c, rule in RULES if rule(portrait)), None)
+    if cause is None:
+        cause = _by_name(parts)
+    return _finding(episode, cause, portrait, parts, span, origin)
+
+
+def _by_name(parts: Sequence[Weighed]) -> Cause:
+    """Where no figure decides (a platform without them), the innermost frames' names do."""
+    frame = max(parts, key=lambda p: p.span.length_ns).sample.frames[-1]
+    if frame.file.endswith(("/threading.py", "/queue.py")):
+        return Cause.LOCK
+    return Cause.IO
+
+
+def _finding(
+    episode: Episode, cause: Cause, portrait: Portrait, parts: Sequence[Weighed], span: Span, origin: Origin
+) -> Finding:
+    profile = _profile(parts, origin)
+    sample, culprit = _culprit(parts, profile, origin)
+    innocent = cause in INNOCENT
+    collections = [c for c in episode.collections if span.overlap_ns(Span(c.began_ns, c.ended_ns))]
+    return Finding(
+        cause=cause,
+        span=span,
+        portrait=portrait,
+        sample=sample,
+        culprit=None if innocent else culprit,
+        blocking=sample.frames[-1] if sample and sample.frames else None,
+        profile=tuple(profile[:MOST_PROFILE_LINES]),
+        samples=len(parts),
+        unit=sample.unit if sample else 0,
+        gil_held=_gil_held(cause, portrait),
+        other_thread=_other_thread(parts) if cause is Cause.CONTENTION else None,
+        collection=max(collections, key=lambda c: c.ended_ns - c.began_ns) if collections else None,
+    )
+
+
+def _gil_held(cause: Cause, portrait: Portrait) -> bool | None:
+    if cause in (Cause.NATIVE, Cause.GC, Cause.CONTENTION):
+        return portrait.unseen_at_once >= MOST
+    return None
+
+
+def _profile(parts: Sequence[Weighed], origin: Origin) -> list[tuple[CodeFrame, float]]:
+    """Lines to blame by share of the time, largest first."""
+    weights: Counter[tuple[str, str, int]] = Counter()
+    frames: dict[tuple[str, str, int], CodeFrame] = {}
+    for part in parts:
+        sample = part.sample
+        index = None if sample.idle else culprit_index(sample.frames, sample.base, origin)
+        if index is not None:
+            frame = sample.frames[index]
+            key = (frame.file, frame.function, frame.line)
+            frames.setdefault(key, frame)
+            weights[key] += part.span.length_ns
+    total = sum(part.span.length_ns for part in parts) or 1
+    return [(frames[key], held / total) for key, held in weights.most_common()]
+
+
+def _culprit(
+    parts: Sequence[Weighed], profile: Sequence[tuple[CodeFrame, float]], origin: Origin
+) -> tuple[Sampled | None, CodeFrame | None]:
+    """The heaviest line of the heaviest function, and the heaviest sample that shows it."""
+    functions: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for frame, share in profile:
+        functions[(frame.file, frame.function)] += share
+    if not functions:
+        return (max(parts, key=lambda p: p.span.length_ns).sample if parts else None), None
+    top = max(functions, key=lambda key: functions[key])
+    line = next(frame for frame, _ in profile if (frame.file, frame.function) == top)
+    showing = []
+    for part in parts:
+        index = culprit_index(part.sample.frames, part.sample.base, origin)
+        if index is not None and not part.sample.idle:
+            frame = part.sample.frames[index]
+            if (frame.file, frame.function, frame.line) == (line.file, line.function, line.line):
+                showing.append((part.span.length_ns, part.sample, frame))
+    _, sample, frame = max(showing, key=lambda shown: shown[0])
+    return sample, frame
+
+
+def _other_thread(parts: Sequence[Weighed]) -> ThreadSampled | None:
+    """The other thread that used most CPU from the first look to the last."""
+    first: dict[int, int] = {}
+    last: dict[int, ThreadSampled] = {}
+    for part in parts:
+        for thread in part.sample.others:
+            first.setdefault(thread.native_id, thread.cpu_ns)
+            last[thread.native_id] = thread
+    return max(last.values(), key=lambda t: t.cpu_ns - first[t.native_id], default=None)

@@ -1,0 +1,70 @@
+"""Everything that was seen from one beat of a loop to the next, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from loophound.detector.facts import Collected, Sampled
+
+# Enough for 10 s of full-rate samples; beyond that every second one goes, which keeps
+# their weights right because a sample stands for the time to its neighbours.
+MOST_SAMPLES = 1024
+MOST_GAPS = 256
+MOST_COLLECTIONS = 256
+
+
+class Span(NamedTuple):
+    """A stretch of time."""
+
+    began_ns: int
+    ended_ns: int
+
+    @property
+    def length_ns(self) -> int:
+        return max(0, self.ended_ns - self.began_ns)
+
+    def overlap_ns(self, other: Span) -> int:
+        return max(0, min(self.ended_ns, other.ended_ns) - max(self.began_ns, other.began_ns))
+
+
+@dataclass(slots=True)
+class Episode:
+    """One silence of the loop: it spoke at `beat_ns`, and was next due at `due_ns`."""
+
+    beat_ns: int
+    due_ns: int
+    cpu_ns: int  # of the loop's thread, at the last beat
+    process_cpu_ns: int
+    ended_ns: int | None = None
+    ended_cpu_ns: int | None = None
+    ended_process_cpu_ns: int | None = None
+    samples: list[Sampled] = field(default_factory=list)
+    unseen: list[Span] = field(default_factory=list)  # when the watchdog itself could not run, though a CPU was there
+    deprived_ns: int = 0  # how long the watchdog waited for a CPU
+    collections: list[Collected] = field(default_factory=list)
+    announced: bool = False
+
+    @property
+    def began_ns(self) -> int:
+        """The best guess: between the last beat and the moment when the next was due."""
+        return (self.beat_ns + self.due_ns) // 2
+
+    @property
+    def error_ns(self) -> int:
+        return (self.due_ns - self.beat_ns) // 2
+
+    def add_sample(self, sample: Sampled) -> None:
+        self.samples.append(sample)
+        if len(self.samples) > MOST_SAMPLES:
+            del self.samples[1:-1:2]
+
+    def add_unseen(self, span: Span) -> None:
+        if len(self.unseen) < MOST_GAPS:
+            self.unseen.append(span)
+        else:
+            self.unseen[-1] = Span(self.unseen[-1].began_ns, span.ended_ns)
+
+    def add_collection(self, collection: Collected) -> None:
+        if len(self.collections) < MOST_COLLECTIONS:
+            self.collections.append(collection)

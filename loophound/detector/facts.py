@@ -1,0 +1,114 @@
+"""Facts, in the past tense: all that the core knows of the world.
+
+Times are nanoseconds of CLOCK_MONOTONIC, which is one clock for all processes; CPU times
+are nanoseconds of the loop's thread unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loophound.detector.frames import CodeFrame
+from loophound.detector.records import Request, Task
+
+
+class Source(StrEnum):
+    """Who took a sample: a thread inside the process, or the observer process."""
+
+    WATCHDOG = "watchdog"
+    OBSERVER = "observer"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The system call in which a thread stood; `target` is what its descriptor leads to."""
+
+    syscall: str
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadSampled:
+    """Another thread of the process, and how much CPU it had used by then."""
+
+    native_id: int
+    name: str | None
+    cpu_ns: int
+    frames: tuple[CodeFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the loop was doing it for: the task, and the request that the task serves."""
+
+    task: Task | None
+    request: Request | None
+    exchange_id: int = 0  # the coroutine that runs the request's application; 0 without a request
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBeat:
+    """The loop answered: it was alive at that moment."""
+
+    at_ns: int
+    cpu_ns: int
+    process_cpu_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStopped:
+    """The loop's run ended; nothing of it is awaited any more."""
+
+    at_ns: int
+    cpu_ns: int
+    process_cpu_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """The watchdog woke up.
+
+    `deprived_ns` is for how long it had waited for a CPU since its last tick: lateness
+    beyond that was time in which somebody held the GIL or the process stood still.
+    """
+
+    at_ns: int
+    deprived_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """Where the loop's thread stood. Frames run outermost first.
+
+    `frames[:base]` belong to the loop's own machinery; `idle` means that no callback ran.
+    `unit` identifies what the loop was running: the id of the task's coroutine, 0 outside tasks.
+    """
+
+    at_ns: int
+    source: Source
+    frames: tuple[CodeFrame, ...]
+    base: int
+    idle: bool
+    unit: Hashable = 0
+    cpu_ns: int | None = None
+    runqueue_ns: int | None = None
+    waiting: Waiting | None = None  # None: on the CPU, or not known
+    stopped: bool = False  # the kernel says T or t: stopped by a signal or a tracer
+    in_call: bool | None = None  # the instruction is one that can run C code; None when not known
+    others: tuple[ThreadSampled, ...] = ()
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A garbage collection on the loop's thread."""
+
+    began_ns: int
+    ended_ns: int
+    generation: int
+    collected: int
+
+
+Fact = LoopBeat | LoopStopped | Ticked | Sampled | Collected

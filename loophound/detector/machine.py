@@ -1,0 +1,174 @@
+"""The state machine of one watched loop: facts in, commands and events out.
+
+It has no clock, no thread and no loop. A watchdog feeds it ticks and carries out its
+commands; whatever comes of a command is fed back as another fact.
+
+The loop is asked for a beat at regular times. Silence is measured from when a beat was
+*due*, not from when it was asked for: while a C call holds the GIL the watchdog cannot
+ask, and that silence counts all the same. Who is to blame for it is not decided here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from loophound.detector.episode import Episode, Span
+from loophound.detector.facts import Collected, Fact, LoopBeat, LoopStopped, Sampled, Ticked
+
+# The observer's samples come through a socket: a stall is closed this long after its end,
+# so that those on their way still count. A watchdog tick late by less than the slack is
+# ordinary scheduling: CPython hands the GIL over after 5 ms (sys.getswitchinterval).
+GRACE_NS = 50_000_000
+SLACK_NS = 10_000_000
+ONGOING_NS = 1_000_000_000
+
+
+class State(Enum):
+    """Where a watched loop stands."""
+
+    RESTING = auto()  # it answered, and is not due yet
+    ASKED = auto()  # a beat was asked for
+    OVERDUE = auto()  # the beat is late: samples are taken
+    STALLED = auto()  # later than the threshold
+    STOPPED = auto()  # its run ended
+
+
+@dataclass(frozen=True, slots=True)
+class AskForBeat:
+    """Have the loop answer as soon as it turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStack:
+    """Take a sample of the loop's thread now."""
+
+
+@dataclass(frozen=True, slots=True)
+class StallWentOn:
+    """The stall has outlasted a second and is not over."""
+
+    episode: Episode
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StallEnded:
+    """A silence longer than the threshold is over, and all that was seen of it is in."""
+
+    episode: Episode
+
+
+Command = AskForBeat | CaptureStack
+Event = StallWentOn | StallEnded
+
+
+class LoopMachine:
+    """Judges the silence of one loop. `threshold_ns` and `interval_ns` are fixed at start."""
+
+    def __init__(self, *, threshold_ns: int, interval_ns: int, beat: LoopBeat) -> None:
+        self.threshold_ns = threshold_ns
+        self.interval_ns = interval_ns
+        self.state = State.RESTING
+        self.episode = self._new_episode(beat)
+        self._closing: list[Episode] = []
+        self._ticked_ns = beat.at_ns
+        self._sampled_ns = 0
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will come of it."""
+        return self.state is State.STOPPED and not self._closing
+
+    @property
+    def watchful(self) -> bool:
+        """A sample or evidence from elsewhere may still belong to one of its stalls."""
+        return bool(self._closing) or self.state in (State.OVERDUE, State.STALLED)
+
+    def feed(self, fact: Fact) -> list[Command | Event]:
+        match fact:
+            case Ticked():
+                return self._on_tick(fact)
+            case LoopBeat():
+                self._end_episode(fact)
+                self.episode = self._new_episode(fact)
+                self.state = State.RESTING
+            case LoopStopped():
+                self._end_episode(fact)
+                self.state = State.STOPPED
+            case Sampled():
+                self._file(fact)
+            case Collected():
+                span = Span(fact.began_ns, fact.ended_ns)
+                for episode in self._episodes(span):
+                    episode.add_collection(fact)
+        return []
+
+    def _on_tick(self, tick: Ticked) -> list[Command | Event]:
+        self._note_absence(tick)
+        out: list[Command | Event] = []
+        if self.state is not State.STOPPED:
+            out += self._advance(tick.at_ns)
+        ready = [e for e in self._closing if e.ended_ns is not None and tick.at_ns >= e.ended_ns + GRACE_NS]
+        for episode in ready:
+            self._closing.remove(episode)
+            out.append(StallEnded(episode))
+        return out
+
+    def _advance(self, now_ns: int) -> list[Command | Event]:
+        out: list[Command | Event] = []
+        late_ns = now_ns - self.episode.due_ns
+        if self.state is State.RESTING and late_ns >= 0:
+            self.state = State.ASKED
+            out.append(AskForBeat())
+        if self.state is State.ASKED and late_ns >= self.interval_ns:
+            self.state = State.OVERDUE
+        if self.state is State.OVERDUE and now_ns - self.episode.began_ns >= self.threshold_ns:
+            self.state = State.STALLED
+        if self.state in (State.OVERDUE, State.STALLED) and now_ns - self._sampled_ns >= self._pause_ns(late_ns):
+            self._sampled_ns = now_ns
+            out.append(CaptureStack())
+        lasted_ns = now_ns - self.episode.began_ns
+        if self.state is State.STALLED and lasted_ns >= ONGOING_NS and not self.episode.announced:
+            self.episode.announced = True
+            out.append(StallWentOn(self.episode, now_ns))
+        return out
+
+    def _pause_ns(self, late_ns: int) -> int:
+        # A stall that lasts needs fewer samples to be understood: about a hundred in any case.
+        return max(self.interval_ns * 3 // 4, late_ns // 100)
+
+    def _note_absence(self, tick: Ticked) -> None:
+        due_ns = self._ticked_ns + self.interval_ns
+        absent = Span(due_ns + min(tick.deprived_ns, max(0, tick.at_ns - due_ns)), tick.at_ns)
+        for episode in self._episodes(Span(self._ticked_ns, tick.at_ns)):
+            episode.deprived_ns += tick.deprived_ns
+            if absent.length_ns > SLACK_NS:
+                episode.add_unseen(absent)
+        self._ticked_ns = tick.at_ns
+
+    def _file(self, sample: Sampled) -> None:
+        for episode in self._episodes(Span(sample.at_ns, sample.at_ns + 1)):
+            episode.add_sample(sample)
+            return
+
+    def _episodes(self, span: Span) -> list[Episode]:
+        """The episodes that share time with a span, earliest first."""
+        known = self._closing if self.state is State.STOPPED else [*self._closing, self.episode]
+        return [e for e in known if e.beat_ns < span.ended_ns and (e.ended_ns is None or span.began_ns < e.ended_ns)]
+
+    def _new_episode(self, beat: LoopBeat) -> Episode:
+        return Episode(
+            beat_ns=beat.at_ns,
+            due_ns=beat.at_ns + self.interval_ns,
+            cpu_ns=beat.cpu_ns,
+            process_cpu_ns=beat.process_cpu_ns,
+        )
+
+    def _end_episode(self, fact: LoopBeat | LoopStopped) -> None:
+        episode = self.episode
+        episode.ended_ns = fact.at_ns
+        episode.ended_cpu_ns = fact.cpu_ns
+        episode.ended_process_cpu_ns = fact.process_cpu_ns
+        if fact.at_ns - episode.began_ns >= self.threshold_ns and self.state is not State.STOPPED:
+            self._closing.append(episode)

@@ -1,0 +1,156 @@
+"""The figures on which a cause is decided: one stretch of an episode, measured.
+
+Shares run from 0 to 1 of the stretch; a figure that no fact supports is None.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loophound.detector.blame import is_debugging, is_importing
+from loophound.detector.episode import Episode, Span
+from loophound.detector.facts import Sampled, Source, Waiting
+from loophound.detector.segments import Weighed
+from loophound.detector.syscalls import Wait, wait_of
+
+# So many samples from outside tell how the time divides within a line; samples from
+# inside cannot, for CPython lets another thread look only at a few kinds of instruction.
+ENOUGH_FROM_OUTSIDE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """What a stretch looked like."""
+
+    cpu: float | None  # the loop's thread on a CPU
+    others_cpu: float | None  # the other threads of the process on CPUs
+    runqueue: float | None  # runnable, but waiting for a CPU
+    runqueue_ns: int | None
+    collecting: float
+    collecting_ns: int
+    stopped: float  # seen as stopped by the kernel
+    debugging: float
+    importing: float
+    idle: float  # no callback ran
+    unseen: float  # the watchdog could not look though a CPU was free
+    unseen_at_once: float  # the longest such stretch alone
+    sampled_unseen: bool  # somebody looked meanwhile
+    standing: float  # the one instruction at which most of the time was spent
+    in_call: float  # at an instruction that can run C code, of the samples that tell
+    waits: dict[Wait, float]
+    waiting: Waiting | None  # the system call that took most of the waiting
+    source: Source | None
+
+
+def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> Portrait:
+    total_ns = stretch.length_ns or 1
+    runqueue_ns = _runqueue_ns(parts)
+    collecting_ns = sum(stretch.overlap_ns(Span(c.began_ns, c.ended_ns)) for c in episode.collections)
+    unseen = [stretch.overlap_ns(span) for span in episode.unseen]
+
+    def share(test: Callable[[Sampled], object]) -> float:
+        return sum(p.span.length_ns for p in parts if test(p.sample)) / (sum(p.span.length_ns for p in parts) or 1)
+
+    def share_of_wait(kind: Wait) -> float:
+        return share(lambda s: s.waiting is not None and wait_of(s.waiting.syscall) is kind)
+
+    cpu, others = _cpu_shares(episode, parts, stretch)
+    telling = share(lambda s: s.in_call is not None)
+    return Portrait(
+        cpu=cpu,
+        others_cpu=others,
+        runqueue=None if runqueue_ns is None else min(1.0, runqueue_ns / total_ns),
+        runqueue_ns=runqueue_ns,
+        collecting=collecting_ns / total_ns,
+        collecting_ns=collecting_ns,
+        stopped=share(lambda s: s.stopped),
+        debugging=share(lambda s: is_debugging(s.frames, s.base)),
+        importing=share(lambda s: is_importing(s.frames, s.base)),
+        idle=share(lambda s: s.idle),
+        unseen=sum(unseen) / total_ns,
+        unseen_at_once=max(unseen, default=0) / total_ns,
+        sampled_unseen=any(
+            s.sample.source is Source.OBSERVER and span.began_ns <= s.sample.at_ns < span.ended_ns
+            for s in parts
+            for span in episode.unseen
+        ),
+        standing=_standing(parts),
+        in_call=share(lambda s: s.in_call) / telling if telling else 0.0,
+        waits={kind: share_of_wait(kind) for kind in Wait},
+        waiting=_waiting(parts),
+        source=_source(parts),
+    )
+
+
+def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tuple[float | None, float | None]:
+    """Shares of the loop's thread and of the other threads on a CPU during the stretch."""
+    points = [(episode.beat_ns, episode.cpu_ns)]
+    points += [(p.sample.at_ns, p.sample.cpu_ns) for p in parts if p.sample.cpu_ns is not None]
+    if episode.ended_ns is not None and episode.ended_cpu_ns is not None:
+        points.append((episode.ended_ns, episode.ended_cpu_ns))
+    # The kernel accounts for a running thread late when it is read from outside: a reading
+    # below an earlier one says nothing.
+    rising = [points[0]]
+    for point in points[1:]:
+        if point[0] > rising[-1][0] and point[1] >= rising[-1][1]:
+            rising.append(point)
+    if len(rising) < 2:
+        return None, None
+    used_ns = _interpolate(rising, stretch.ended_ns) - _interpolate(rising, stretch.began_ns)
+    cpu = min(1.0, max(0.0, used_ns / (stretch.length_ns or 1)))
+    if episode.ended_ns is None or episode.ended_process_cpu_ns is None or episode.ended_cpu_ns is None:
+        return cpu, None
+    own_ns = episode.ended_cpu_ns - episode.cpu_ns
+    others_ns = episode.ended_process_cpu_ns - episode.process_cpu_ns - own_ns
+    return cpu, max(0.0, others_ns / ((episode.ended_ns - episode.beat_ns) or 1))
+
+
+def _interpolate(points: Sequence[tuple[int, int]], at_ns: int) -> float:
+    left = points[0]
+    for right in points[1:]:
+        if at_ns <= right[0]:
+            width = (right[0] - left[0]) or 1
+            return left[1] + (right[1] - left[1]) * max(0, at_ns - left[0]) / width
+        left = right
+    return left[1]
+
+
+def _runqueue_ns(parts: Sequence[Weighed]) -> int | None:
+    known = [p.sample.runqueue_ns for p in parts if p.sample.runqueue_ns is not None]
+    return known[-1] - known[0] if len(known) >= 2 else None
+
+
+def _unbiased(parts: Sequence[Weighed]) -> Sequence[Weighed]:
+    outside = [p for p in parts if p.sample.source is Source.OBSERVER]
+    return outside if len(outside) >= ENOUGH_FROM_OUTSIDE else parts
+
+
+def _standing(parts: Sequence[Weighed]) -> float:
+    weights: Counter[tuple[str, str, int]] = Counter()
+    for part in _unbiased(parts):
+        if part.sample.frames:
+            frame = part.sample.frames[-1]
+            weights[(frame.file, frame.function, frame.instruction)] += part.span.length_ns
+    return max(weights.values(), default=0) / (weights.total() or 1)
+
+
+def _waiting(parts: Sequence[Weighed]) -> Waiting | None:
+    weights: Counter[Waiting] = Counter()
+    for part in parts:
+        if part.sample.waiting is not None:
+            weights[part.sample.waiting] += part.span.length_ns
+    if not weights:
+        return None
+    # The same call with its target known says more than without.
+    top = weights.most_common(1)[0][0]
+    known = [w for w in weights if w.syscall == top.syscall and w.target]
+    return top if top.target or not known else max(known, key=lambda w: weights[w])
+
+
+def _source(parts: Sequence[Weighed]) -> Source | None:
+    weights: Counter[Source] = Counter()
+    for part in parts:
+        weights[part.sample.source] += part.span.length_ns
+    return weights.most_common(1)[0][0] if weights else None
