@@ -54,6 +54,9 @@ class Config:
     log_level: LogLevel = option("info", "How much the log tells.", choices=("critical", "error", "warning", "info", "debug"))
     access_log: bool = option(True, "Log each request.")
     timeout_keep_alive: float = option(5.0, "Seconds that an idle connection is kept.", metavar="SECONDS", minimum=0)
+    timeout_head: float = option(
+        10.0, "Seconds that the head of a request may take to arrive.", metavar="SECONDS", minimum=0.01
+    )
     timeout_graceful_shutdown: float | None = option(30.0, "Seconds that requests get to end at a stop, before they are cancelled.", metavar="SECONDS", minimum=0)
 
     detect_blocking: float | None = option(

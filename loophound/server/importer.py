@@ -1,0 +1,141 @@
+"""From `module:attribute` to the application, with errors that say what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from loophound.config import Config
+from loophound.errors import StartupError
+from loophound.server.asgi import Application
+
+
+def load_application(config: Config) -> Application:
+    """Import, and with `factory` call, the application of `config`. Raises StartupError."""
+    if config.app_dir is not None:
+        directory = os.path.abspath(config.app_dir)
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
+    app = import_attribute(config.app) if isinstance(config.app, str) else config.app
+    name = repr(config.app) if isinstance(config.app, str) else f"the application {config.app!r}"
+    if not callable(app):
+        raise StartupError(f"{name} is {_kind(app)}, which cannot be called; an ASGI application can")
+    if config.factory:
+        app = _call_factory(app, name)
+    return cast(Application, app)
+
+
+def import_attribute(target: str) -> Any:
+    """The object that `module:attribute.sub` names. Raises StartupError."""
+    module_name, colon, path = target.partition(":")
+    if not colon or not module_name or not path:
+        raise StartupError(_wrong_form(target, module_name, path))
+    value: Any = _import_module(module_name, target)
+    reached = module_name
+    for part in path.split("."):
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            raise StartupError(_no_attribute(target, reached, part, value)) from None
+        reached += f".{part}" if ":" in reached else f":{part}"
+    return value
+
+
+def _wrong_form(target: str, module_name: str, path: str) -> str:
+    wants = f"cannot import {target!r}: the application is written as MODULE:ATTRIBUTE, such as main:app"
+    stem, slash, _ = module_name.partition(".py")
+    if target.endswith(".py") or (slash and os.path.exists(module_name)):
+        return f"{wants}; for the file {module_name} that is {stem.strip('./').replace('/', '.')}:{path or 'app'}"
+    if ":" not in target and target:
+        return f"{wants}; the ':' is missing (did you mean {target}:app?)"
+    return wants
+
+
+def _import_module(name: str, target: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise StartupError(_no_module(name, error.name, target)) from None
+        raise _failed_inside(name, error) from error
+    except (Exception, SystemExit) as error:
+        raise _failed_inside(name, error) from error
+
+
+def _no_module(name: str, missing: str, target: str) -> str:
+    message = f"cannot import {target!r}: there is no module {missing!r} in {os.getcwd()} or on sys.path"
+    if name.endswith(".py"):
+        return f"{message}; leave '.py' out: {name.removesuffix('.py')}:{target.partition(':')[2]}"
+    if "/" in name:
+        return f"{message}; write the module with dots: {name.strip('./').replace('/', '.')}"
+    if missing != name:
+        parent = name[: len(missing)].rpartition(".")[0] or missing
+        return f"{message}; {parent!r} is where the search ended"
+    near = difflib.get_close_matches(missing, _modules_here(), n=3)
+    if near:
+        return f"{message}; did you mean {' or '.join(near)}?"
+    return f"{message}; start in the directory that holds it, or name that with --app-dir"
+
+
+def _modules_here() -> list[str]:
+    names = []
+    for directory in sys.path[:1]:
+        for entry in Path(directory or ".").glob("*"):
+            if entry.suffix == ".py" or (entry / "__init__.py").is_file():
+                names.append(entry.stem)
+    return names
+
+
+def _failed_inside(name: str, error: BaseException) -> StartupError:
+    return StartupError(f"cannot import {name!r}: {_cause(error)}")
+
+
+def _cause(error: BaseException) -> str:
+    """The exception in one line, with the place of its innermost cause outside the import system."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
+    ]
+    if not frames:
+        return text
+    return f"{text} at {frames[-1].filename}:{frames[-1].lineno}"
+
+
+def _no_attribute(target: str, reached: str, part: str, owner: Any) -> str:
+    what = "module" if isinstance(owner, ModuleType) else "object"
+    message = f"cannot import {target!r}: {what} {reached!r} has no attribute {part!r}"
+    names = [name for name in dir(owner) if not name.startswith("_")]
+    near = difflib.get_close_matches(part, names, n=3)
+    if near:
+        return f"{message}; did you mean {' or '.join(near)}?"
+    if isinstance(owner, ModuleType) and owner.__file__:
+        return f"{message}; {owner.__file__} defines {', '.join(_callables(owner)[:5]) or 'nothing that can be called'}"
+    return message
+
+
+def _callables(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+
+
+def _call_factory(factory: Any, name: str) -> Any:
+    try:
+        app = factory()
+    except (Exception, SystemExit) as error:
+        raise StartupError(f"the factory {name} raised {_cause(error)}") from error
+    if not callable(app):
+        raise StartupError(f"the factory {name} returned {_kind(app)}; it has to return an ASGI application")
+    return app
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"of type {type(value).__name__!r}"

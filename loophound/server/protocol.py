@@ -1,0 +1,589 @@
+"""An HTTP/1.1 connection: bytes in, requests in order, time-outs and its end.
+
+Input phases (what the parser is in the middle of); the answer's states are cycle.Answer:
+
+    IDLE ─► HEAD ─► BODY ─► IDLE         a request, and the next
+      └──────┴───────┴─► DEAF            no further request is read: the last response is due
+                           └─► LINGERING the last response is out, what comes is thrown away
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from enum import Enum, auto
+from time import monotonic_ns
+from typing import Any, cast
+
+import httptools
+
+from loophound.server import heads
+from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
+from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, Cycle
+from loophound.server.flow import WriteFlow
+from loophound.server.site import Site
+from loophound.server.targets import TargetError, split_absolute
+
+logger = logging.getLogger("loophound.server")
+
+# RFC 9112, section 3, recommends at least 8000 bytes for a request line.
+MAX_TARGET_BYTES = 16_384
+MAX_HEAD_BYTES = 65_536
+MAX_HEADERS = 256
+# Requests that wait behind the one being answered; then reading pauses.
+MAX_PIPELINED = 16
+# Input is parsed in slices, so that the limits above hold within one large read too: the parser cannot be stopped.
+SLICE_BYTES = 16_384
+# How long the rest of an unread body, or what follows a refusal, is thrown away before the connection closes.
+# Closing at once would reset the connection, and the response with it (RFC 9112, section 9.6).
+LINGER_S = 5.0
+
+
+class Phase(Enum):
+    """What the parser is in the middle of."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    UPGRADE = auto()  # the head asked for a protocol that is not spoken here; its body is to be read yet
+    DEAF = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+IDLE, HEAD, BODY, UPGRADE = Phase.IDLE, Phase.HEAD, Phase.BODY, Phase.UPGRADE
+DEAF, LINGERING, CLOSED = Phase.DEAF, Phase.LINGERING, Phase.CLOSED
+
+_METHODS = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+}
+_WATCHED = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
+_REQUEST_LINE = re.compile(rb"\s*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP/\d")
+
+
+class Refusal(Exception):
+    """The request is refused with `status`; `str()` tells the client and the log why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection; the parser's callbacks are its `on_` methods."""
+
+    __slots__ = (
+        "_body_left",
+        "_farewell",
+        "_headers",
+        "_host",
+        "_incoming",
+        "_marks",
+        "_parser",
+        "_reading",
+        "_refusal",
+        "_stuck_bytes",
+        "_target",
+        "_unfed",
+        "client",
+        "client_text",
+        "cycle",
+        "flow",
+        "phase",
+        "server",
+        "since_s",
+        "site",
+        "transport",
+        "waiting",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.flow = WriteFlow(site.loop)
+        self.phase = IDLE
+        self.since_s = site.now_s  # when the phase began, or the last response ended
+        self.cycle: Cycle | None = None  # the request being answered, or the last one
+        self.waiting: deque[Cycle] = deque()
+        self._incoming: Cycle | None = None  # the request being read, or the last one
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._host: bytes | None = None
+        self._marks: dict[bytes, bytes] = {}
+        self._body_left = 0
+        self._stuck_bytes = 0
+        self._unfed = b""
+        self._reading = True
+        self._refusal: Refusal | None = None
+        self._farewell = b""
+
+    # -- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        # Never the socket itself: wrapping it costs 26 µs a connection on uvloop.
+        peer = transport.get_extra_info("peername")
+        if type(peer) is tuple:
+            self.client: tuple[str, int] | None = (peer[0], peer[1])
+            self.client_text = f"{peer[0]}:{peer[1]}" if ":" not in peer[0] else f"[{peer[0]}]:{peer[1]}"
+            own = transport.get_extra_info("sockname")
+            self.server: tuple[str, int | None] | None = (own[0], own[1])
+        else:
+            self.client = None
+            self.client_text = "unix"
+            self.server = (self.site.unix_path, None) if self.site.unix_path else None
+        self.site.connections.add(self)
+        if self.site.stopping:  # accepted just before the listener closed
+            self.stop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.phase = CLOSED
+        self._parser = None  # the parser and this object refer to each other
+        self._unfed = b""
+        self.flow.resume()
+        self.waiting.clear()
+        for cycle in {self.cycle, self._incoming}:
+            if cycle is not None:
+                cycle.abandon()
+                self.site.adopt(cycle)
+        self.site.left(self)
+
+    def eof_received(self) -> bool:
+        """The client says no more. What it asked for whole is still answered (RFC 9112, section 9.6)."""
+        cycle = self.cycle
+        if cycle is None or cycle.answer in (COMPLETE, ABANDONED) or self.phase in (BODY, LINGERING):
+            return False
+        # A client that is gone looks the same: whoever listens is told so.
+        self.phase = DEAF
+        cycle.close_after() if not self.waiting else self.waiting[-1].close_after()
+        cycle.disconnect()
+        return True
+
+    def pause_writing(self) -> None:
+        self.flow.pause()
+
+    def resume_writing(self) -> None:
+        self.flow.resume()
+        if self.phase is not CLOSED and not self._busy():
+            self._go_on()
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase is IDLE and len(data) <= SLICE_BYTES:
+            try:
+                self._parser.feed_data(data)
+            except Exception as error:
+                self._parser_stopped(error, data)
+            else:
+                if self._target or self._headers:
+                    self._begin(HEAD, len(data))
+        else:
+            self._receive_slices(data)
+        # Only now, so that the body of a small request is whole before its application starts.
+        cycle = self.cycle
+        if cycle is not None and cycle.task is None and cycle.answer is AWAITED:
+            self._start(cycle)
+
+    def _begin(self, phase: Phase, stuck_bytes: int) -> None:
+        self.phase = phase
+        self._stuck_bytes = stuck_bytes
+        self.since_s = self.site.now_s
+
+    def _receive_slices(self, data: bytes) -> None:
+        if self.phase is DEAF or self.phase is LINGERING or self.phase is CLOSED:
+            return
+        if self._unfed:
+            self._unfed += data
+            return
+        view = memoryview(data)
+        offset = 0
+        while offset < len(data):
+            if len(self.waiting) >= MAX_PIPELINED:
+                self._unfed += data[offset:]
+                self.adjust_reading()
+                return
+            whole = self.phase is BODY and self._body_left >= len(data) - offset
+            piece = view[offset:] if whole else view[offset : offset + SLICE_BYTES]
+            offset += len(piece)
+            if not self._feed_slice(piece):
+                return
+
+    def _feed_slice(self, piece: memoryview) -> bool:
+        """Feed the parser and hold it to the limits; False when nothing more is to be read."""
+        phase = self.phase
+        incoming = self._incoming
+        body_left = self._body_left
+        try:
+            self._parser.feed_data(piece)
+        except Exception as error:
+            self._parser_stopped(error, bytes(piece))
+            return self.phase in (IDLE, HEAD, BODY)
+        if self.phase is IDLE:
+            if self._target or self._headers:
+                self._begin(HEAD, len(piece))
+        elif self.phase is phase and incoming is self._incoming and body_left == self._body_left:
+            # Neither a head was completed nor a byte of a body seen: a head, a chunk extension or trailers.
+            self._stuck_bytes += len(piece)
+            if self._stuck_bytes > MAX_HEAD_BYTES:
+                self._refuse(Refusal(431, f"Head or chunk head of more than {MAX_HEAD_BYTES} bytes"))
+        else:
+            self._stuck_bytes = 0
+        return self.phase in (IDLE, HEAD, BODY)
+
+    def _parser_stopped(self, error: Exception, data: bytes) -> None:
+        if isinstance(error, httptools.HttpParserUpgrade):
+            self._read_on_after_upgrade(data[error.args[0] :])
+            return
+        if self.phase is DEAF:  # bytes after the last request, which are nobody's
+            return
+        refusal = self._refusal
+        if refusal is None:
+            if isinstance(error.__context__, Exception) and isinstance(error, httptools.HttpParserCallbackError):
+                logger.error("Loophound failed to read a request", exc_info=error.__context__)
+                refusal = Refusal(500, "Internal Server Error")
+            elif isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
+                refusal = Refusal(501, "Method not implemented")
+            else:
+                refusal = Refusal(400, f"Malformed request: {error}")
+        self._refuse(refusal)
+
+    def _read_on_after_upgrade(self, rest: bytes) -> None:
+        """Read the body that httptools takes for another protocol's bytes, and go on with HTTP.
+
+        A server that does not speak the protocol ignores Upgrade (RFC 9110, section 7.8).
+        """
+        cycle = self._incoming
+        assert cycle is not None
+        if b"transfer-encoding" in self._marks:
+            framing = b"Transfer-Encoding: chunked"
+        else:
+            framing = b"Content-Length: " + self._marks.get(b"content-length", b"0")
+        self._marks = {}
+        self._parser = httptools.HttpRequestParser(BodyFirst(self))
+        self.phase = BODY
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+        if rest:
+            self._receive_slices(rest)
+
+    # -- the parser's side
+
+    def on_url(self, piece: bytes) -> None:
+        self._target += piece
+        if len(self._target) > MAX_TARGET_BYTES:
+            raise self._refused(414, f"Request target of more than {MAX_TARGET_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase is BODY:
+            return  # a trailer field, which ASGI has no place for
+        name = name.lower()
+        value = value.rstrip()  # RFC 9112, section 5.1; llhttp leaves white space at the end
+        self._headers.append((name, value))
+        if name == b"host":
+            if self._host is not None:
+                raise self._refused(400, "More than one Host header")
+            if not self.site.targets.valid_host(value):
+                raise self._refused(400, "Invalid Host header")
+            self._host = value
+        elif name in _WATCHED:
+            self._marks[name] = self._marks[name] + b"," + value if name in self._marks else value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        marks = self._marks
+        site = self.site
+        method = _METHODS.get(parser.get_method()) or parser.get_method().decode("ascii")
+        persistent = parser.should_keep_alive() and site.keeps_alive
+        # get_http_version() formats a string; a persistent request without Connection can only be 1.1.
+        http_version = "1.1" if persistent and not marks else parser.get_http_version()
+        if marks or self._host is None or method == "CONNECT" or http_version != "1.1":
+            self._check_head(method, http_version)
+        headers = self._headers
+        if len(headers) > MAX_HEADERS:
+            raise self._refused(431, f"More than {MAX_HEADERS} headers")
+        raw_path, _, query = self._target.partition(b"?")
+        try:
+            path = site.targets.path(raw_path)
+        except TargetError as error:
+            raise self._refused(400, str(error)) from None
+        if path is None:
+            path, raw_path, query = self._unusual_target(method, raw_path)
+        if site.raw_root_path:
+            raw_path = site.raw_root_path + raw_path
+        scope = {
+            "type": "http",
+            "asgi": {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION},
+            "http_version": http_version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": "http",
+            "method": method,
+            "root_path": site.root_path,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+            "state": site.state.copy(),
+        }
+        cycle = Cycle(self, scope, self._target, persistent)
+        if site.timed:
+            cycle.began_ns = monotonic_ns()
+        if marks or not persistent:
+            self._mark(cycle, http_version)
+        self._target = b""
+        self._headers = []
+        self._host = None
+        self._incoming = cycle
+        self.phase = BODY if self.phase is not UPGRADE else UPGRADE
+        last = self.cycle
+        if last is None:
+            self.cycle = cycle
+        elif self._busy() or self.waiting:
+            self.waiting.append(cycle)
+        else:
+            if last.task is not None and not last.task.done():
+                site.adopt(last)
+            self.cycle = cycle
+
+    def on_body(self, data: bytes) -> None:
+        self._body_left -= len(data)
+        cycle = cast(Cycle, self._incoming)
+        cycle.body_came(data)
+        if len(cycle.body) > BODY_HIGH_WATER_BYTES and self._reading:
+            self.adjust_reading()
+
+    def on_message_complete(self) -> None:
+        if self.phase is UPGRADE:
+            return
+        cycle = cast(Cycle, self._incoming)
+        cycle.body_ended()
+        self.phase = IDLE if cycle.persistent else DEAF
+        if cycle.answer is COMPLETE:  # answered before its body was whole
+            self.since_s = self.site.now_s
+            if not cycle.persistent:
+                self._part()
+
+    def _refused(self, status: int, why: str) -> Refusal:
+        self._refusal = Refusal(status, why)
+        return self._refusal
+
+    def _check_head(self, method: str, http_version: str) -> None:
+        """What llhttp lets pass and this server must not."""
+        if http_version not in ("1.1", "1.0"):
+            raise self._refused(505, "HTTP version not supported")
+        if self._host is None and http_version == "1.1":
+            raise self._refused(400, "Missing Host header")  # RFC 9112, section 3.2
+        if method == "CONNECT":
+            raise self._refused(501, "Method not implemented")  # RFC 9110, section 9.3.6: this is no proxy
+        coding = self._marks.get(b"transfer-encoding")
+        if coding is not None:
+            if http_version == "1.0":
+                raise self._refused(400, "Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112, section 6.1
+            if coding.lower() != b"chunked":
+                raise self._refused(501, "Transfer coding not implemented")  # RFC 9112, section 6.1
+
+    def _unusual_target(self, method: str, target: bytes) -> tuple[str, bytes, bytes]:
+        """Path, raw path and query of a target that is no path (RFC 9112, sections 3.2.2 and 3.2.4)."""
+        if target == b"*" and method == "OPTIONS":
+            return "*", b"*", b""
+        try:
+            host, origin_form = split_absolute(self._target)
+            raw_path, _, query = origin_form.partition(b"?")
+            path = self.site.targets.path(raw_path)
+        except TargetError as error:
+            raise self._refused(400, str(error)) from None
+        if path is None or not self.site.targets.valid_host(host):
+            raise self._refused(400, "Invalid request target")
+        # The target's host replaces the header's.
+        self._headers[:] = [(b"host", host), *(pair for pair in self._headers if pair[0] != b"host")]
+        return path, raw_path, query
+
+    def _mark(self, cycle: Cycle, http_version: str) -> None:
+        """Note what the head says of the connection, the body and the client's expectations."""
+        marks = self._marks
+        self._marks = {}
+        if not cycle.persistent:
+            cycle.connection_line = heads.CONNECTION_CLOSE
+        elif http_version == "1.0":
+            cycle.connection_line = heads.CONNECTION_KEEP_ALIVE
+        self._body_left = int(marks.get(b"content-length", b"0"))
+        # An HTTP/1.0 client does not know the status (RFC 9110, section 10.1.1).
+        cycle.expects_continue = http_version == "1.1" and marks.get(b"expect", b"").lower() == b"100-continue"
+        if b"upgrade" in marks and self._parser.should_upgrade():
+            self.phase = UPGRADE
+            self._marks = marks
+
+    # -- requests in order
+
+    def _busy(self) -> bool:
+        cycle = self.cycle
+        return cycle is not None and cycle.answer is not COMPLETE and cycle.answer is not ABANDONED
+
+    def _start(self, cycle: Cycle) -> None:
+        site = self.site
+        if site.observed:
+            coroutine = cycle.run_observed(site.app)
+            cycle.coroutine_id = id(coroutine)
+        else:
+            coroutine = cycle.run(site.app)
+        cycle.task = site.loop.create_task(coroutine)
+
+    def answered(self, cycle: Cycle) -> None:
+        """A cycle's response is complete, or given up."""
+        if cycle.answer is ABANDONED:
+            self.transport.close()
+        elif not cycle.persistent:
+            self.waiting.clear()
+            self._part()
+        elif self.waiting or self._farewell or self.phase is BODY or not self._reading:
+            self._go_on()
+        else:
+            self.since_s = self.site.now_s
+
+    def _go_on(self) -> None:
+        self.since_s = self.site.now_s
+        incoming = self._incoming
+        if incoming is not None and incoming.answer is COMPLETE and incoming.upload is ARRIVING:
+            incoming.body = b""  # the rest of it is only skipped
+        if self.waiting:
+            if self.flow.paused:
+                return  # the client does not read its answers; resume_writing() comes back here
+            last = self.cycle
+            if last is not None:
+                self.site.adopt(last)
+            self.cycle = self.waiting.popleft()
+            self._start(self.cycle)
+        elif self._farewell:
+            self._part()
+        self.adjust_reading()
+
+    def adjust_reading(self) -> None:
+        """Read while there is room for what comes."""
+        if self.phase is CLOSED:
+            return
+        incoming = self._incoming
+        full = len(self.waiting) >= MAX_PIPELINED or (
+            incoming is not None and len(incoming.body) > BODY_HIGH_WATER_BYTES
+        )
+        if full:
+            if self._reading:
+                self._reading = False
+                self.transport.pause_reading()
+            return
+        if self._unfed:
+            data, self._unfed = self._unfed, b""
+            self._receive_slices(data)
+            cycle = self.cycle
+            if cycle is not None and cycle.task is None and cycle.answer is AWAITED:
+                self._start(cycle)
+            if self._unfed:
+                return
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
+
+    # -- the end
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer a request that cannot be served, after those before it; then close."""
+        self._refusal = refusal
+        logger.info("%s: refused with %d: %s", self.client_text, refusal.status, refusal)
+        self._farewell = self.site.heads.farewell(refusal.status, str(refusal))
+        in_body = self.phase is BODY
+        self.phase = DEAF
+        broken = self._incoming
+        if in_body and broken is not None:
+            broken.disconnect()
+            if broken is self.cycle and broken.task is None:
+                broken.answer = ABANDONED  # its application has not begun, and will not
+                self.cycle = None
+            elif broken.answer is COMPLETE or broken is self.cycle:
+                # Its own answer comes first where the application still gives one; RFC 9112, section 9.6.
+                broken.close_after()
+                self._farewell = b""
+                if broken.answer is COMPLETE:
+                    self._part()
+                return
+            elif self.waiting and self.waiting[-1] is broken:
+                self.waiting.pop()
+        if not self._busy() and not self.waiting:
+            self._part()
+
+    def _part(self) -> None:
+        """Send what is left to say and close."""
+        if self.phase is CLOSED or self.phase is LINGERING:
+            return
+        transport = self.transport
+        if self._farewell:
+            transport.write(self._farewell)
+            self._farewell = b""
+        incoming = self._incoming
+        body_came = incoming is None or incoming.upload is not ARRIVING
+        if self._refusal is None and body_came and not self._unfed and self.phase is not HEAD:
+            transport.close()
+            return
+        self._begin(LINGERING, 0)
+        self._unfed = b""
+        if transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
+        if not self._reading:
+            self._reading = True
+            transport.resume_reading()
+
+    def stop(self) -> None:
+        """The server stops: end now if idle, else with the response at work."""
+        self.waiting.clear()
+        cycle = self.cycle
+        if not self._busy() or cycle is None:
+            if self.phase is not LINGERING:
+                self.transport.close()
+            return
+        cycle.close_after()
+        if cycle.endless:
+            cycle.disconnect()
+
+    def sweep(self, now_s: float, keep_alive_s: float, head_s: float) -> None:
+        """Act on time-outs; called once a sweep."""
+        idle_s = now_s - self.since_s
+        if self.phase is LINGERING:
+            if idle_s >= LINGER_S:
+                self.transport.abort()
+        elif self._busy() or self.waiting:
+            return
+        elif self.phase is IDLE:
+            if idle_s >= keep_alive_s:
+                self.transport.close()
+        elif self.phase is HEAD:
+            if idle_s >= head_s:
+                self._refuse(Refusal(408, f"The head of the request took longer than {head_s:g} seconds"))
+        elif idle_s >= LINGER_S:  # answered, but the rest of its body does not come
+            self.transport.close()
+
+
+class BodyFirst:
+    """The callbacks of a parser whose first head is made up: only the body after it is real."""
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self.connection = connection
+        self.real = False
+
+    def on_url(self, piece: bytes) -> None:
+        if self.real:
+            self.connection.on_url(piece)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.real:
+            self.connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.real:
+            self.connection.on_headers_complete()
+        self.real = True
+
+    def on_body(self, data: bytes) -> None:
+        self.connection.on_body(data)
+
+    def on_message_complete(self) -> None:
+        self.connection.on_message_complete()

@@ -1,0 +1,105 @@
+"""What all connections of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from loophound.server.access_log import AccessLog
+from loophound.server.asgi import Application
+from loophound.server.heads import ResponseHeads
+from loophound.server.targets import Targets
+
+if TYPE_CHECKING:
+    from loophound.server.cycle import Cycle
+    from loophound.server.protocol import HttpConnection
+
+
+class Site:
+    """One application as one server serves it."""
+
+    __slots__ = (
+        "_emptied",
+        "access_log",
+        "app",
+        "connections",
+        "heads",
+        "keeps_alive",
+        "loop",
+        "now_s",
+        "observed",
+        "orphans",
+        "raw_root_path",
+        "root_path",
+        "state",
+        "stopping",
+        "targets",
+        "timed",
+        "unix_path",
+    )
+
+    def __init__(
+        self,
+        app: Application,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        state: dict[str, Any] | None = None,
+        root_path: str = "",
+        access_log: AccessLog | None = None,
+        observed: bool = False,
+        keeps_alive: bool = True,
+        unix_path: str | None = None,
+    ) -> None:
+        self.app = app
+        self.loop = loop
+        self.state = {} if state is None else state
+        self.root_path = root_path.rstrip("/")
+        self.raw_root_path = self.root_path.encode("utf-8")
+        self.access_log = access_log
+        self.observed = observed  # hooks are installed: requests note their task and their times
+        self.timed = observed or access_log is not None
+        self.keeps_alive = keeps_alive
+        self.unix_path = unix_path
+        self.heads = ResponseHeads()
+        self.targets = Targets(self.root_path)
+        self.connections: set[HttpConnection] = set()
+        # Requests whose connection is gone, or went on to its next request, before their task ended.
+        self.orphans: set[Cycle] = set()
+        self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
+        self.stopping = False
+        self._emptied: asyncio.Future[None] | None = None
+
+    def adopt(self, cycle: Cycle) -> None:
+        """Hold the task of a request that its connection no longer holds."""
+        task = cycle.task
+        if task is not None and not task.done():
+            self.orphans.add(cycle)
+            task.add_done_callback(lambda _: self.orphans.discard(cycle))
+
+    def left(self, connection: HttpConnection) -> None:
+        """A connection is closed."""
+        self.connections.discard(connection)
+        if self._emptied is not None and not self.connections and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    async def emptied(self) -> None:
+        """Wait until no connection is left."""
+        if self.connections:
+            self._emptied = self.loop.create_future()
+            await self._emptied
+
+    def exchanges(self) -> Iterator[Cycle]:
+        """The current, waiting or last requests of all connections; safe from any thread."""
+        # list() of a set is one step for other threads: nothing of it runs Python code.
+        for connection in list(self.connections):
+            cycle = connection.cycle
+            if cycle is not None:
+                yield cycle
+            yield from list(connection.waiting)
+        yield from list(self.orphans)
+
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The tasks of all requests that run."""
+        running = (cycle.task for cycle in self.exchanges())
+        return {task for task in running if task is not None and not task.done()}

@@ -1,0 +1,133 @@
+"""Listening sockets: bound before the application starts, with errors that name the address."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+from loophound.config import Config
+from loophound.errors import StartupError
+
+# Whoever may reach the directory may connect, as with a TCP port; uvicorn and nginx do the same.
+SOCKET_FILE_MODE = 0o666
+
+
+def bind(config: Config) -> list[socket.socket]:
+    """The sockets that `config` asks for, bound but not yet listening. Raises StartupError."""
+    if config.uds is not None:
+        return [_bind_unix(config.uds)]
+    return _bind_host(config.host, config.port)
+
+
+def address_of(sock: socket.socket) -> str:
+    """The address as a user would write it: a URL, or `unix:` and a path."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    host, port = name[:2]
+    return f"http://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
+def remove_socket_file(path: str, inode: int) -> None:
+    """Remove the file of a unix socket that we made, unless another server has replaced it."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+
+
+def listen(sockets: list[socket.socket], backlog: int) -> None:
+    """From now on the kernel accepts connections. Raises StartupError."""
+    for sock in sockets:
+        try:
+            sock.listen(backlog)
+        except OSError as error:  # another server bound the same port between our bind() and this
+            raise StartupError(_cannot_listen(address_of(sock).removeprefix("http://"), error)) from None
+
+
+def _bind_host(host: str, port: int) -> list[socket.socket]:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {where}: {host!r} is no address of this machine ({error})") from None
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            if sockets and port == 0:  # one name, several addresses: all on the port that the first one got
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            sockets.append(_bind_tcp(family, kind, protocol, address))
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise StartupError(_cannot_listen(where, error)) from None
+    return sockets
+
+
+def _bind_tcp(family: int, kind: int, protocol: int, address: object) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        # A restart must not wait for the old connections' TIME_WAIT; a living listener still conflicts.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)  # type: ignore[arg-type]
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(path: str) -> socket.socket:
+    _clear_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        os.chmod(path, SOCKET_FILE_MODE)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise StartupError(_cannot_listen(f"unix:{path}", error)) from None
+    return sock
+
+
+def _clear_stale(path: str) -> None:
+    """Remove the socket file of a server that is no more; leave a living one, and what is no socket, alone."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # nothing there, or bind() will say what is wrong
+    if not stat.S_ISSOCK(mode):
+        raise StartupError(f"cannot listen on unix:{path}: the path exists and is no socket; choose another --uds")
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(1.0)
+    try:
+        probe.connect(path)
+    except ConnectionRefusedError:  # unix(7): nobody listens behind it
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    except OSError:
+        pass  # bind() will say what is wrong
+    else:
+        raise StartupError(f"cannot listen on unix:{path}: a server listens there; stop it or choose another --uds")
+    finally:
+        probe.close()
+
+
+def _cannot_listen(where: str, error: OSError) -> str:
+    unix = where.startswith("unix:")
+    option = "--uds" if unix else "--port"
+    if error.errno == errno.EADDRINUSE:
+        remedy = "choose another --uds" if unix else "choose another --port, or 0 for a free one"
+        return f"cannot listen on {where}: the address is in use; {remedy}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        remedy = "ports below 1024 want privileges; choose a higher --port"
+        if unix:
+            remedy = "choose a directory that you may write to"
+        return f"cannot listen on {where}: permission denied; {remedy}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {where}: it is no address of this machine; choose another --host"
+    return f"cannot listen on {where}: {error.strerror or error}; check {option}"
