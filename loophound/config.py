@@ -1,23 +1,29 @@
 """Every option, written once.
 
-A field of `Config` is an option: its type, default, help text and command-line flag stand
-here and nowhere else. The command line, the environment (`LOOPHOUND_` and the field's name
-in capitals) and `loophound.run()` derive from this table, and so does docs/options.md.
+A field of `Config` is an option: its type, default, help text and limits stand here and
+nowhere else. The command line, the environment (`LOOPHOUND_` and the field's name in
+capitals) and `loophound.run()` derive from this table, and so does docs/options.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, Literal, cast
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from loophound.errors import ConfigError
 
 DEFAULT_THRESHOLD_MS = 100.0
+ENV_PREFIX = "LOOPHOUND_"
 
 Lifespan = Literal["auto", "on", "off"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
+
+TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,20 @@ class Option:
     """What the faces of one option need to know: the help text and its limits."""
 
     help: str
-    choices: tuple[str, ...] = ()
     metavar: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None  # like minimum, but the limit itself is out
     optional_value: str | None = None  # what the bare flag means, where the value may be left out
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What values an option takes, read off the annotation of its field."""
+
+    type: type[bool] | type[int] | type[float] | type[str]
+    choices: tuple[str, ...] = ()
+    nullable: bool = False
 
 
 def option(default: Any, help: str, **details: Any) -> Any:
@@ -47,54 +62,154 @@ class Config:
     uds: str | None = option(None, "Listen on this unix socket instead of a port.", metavar="PATH")
     factory: bool = option(False, "APP is a function that returns the application.")
     app_dir: str | None = option("", "Look for APP in this directory first.", metavar="DIR")
-    loop: LoopKind = option("auto", "Event loop; auto takes uvloop where it is installed.", choices=("auto", "asyncio", "uvloop"))
-    lifespan: Lifespan = option("auto", "Lifespan protocol; auto goes on without it when the application has none.", choices=("auto", "on", "off"))
+    loop: LoopKind = option("auto", "Event loop; auto takes uvloop where it is installed.")
+    lifespan: Lifespan = option("auto", "Lifespan protocol; auto goes on without it when the application has none.")
     root_path: str = option("", "Path under which a proxy mounts the application.", metavar="PATH")
     backlog: int = option(2048, "Connections that the kernel holds until they are accepted.", metavar="N", minimum=1)
-    log_level: LogLevel = option("info", "How much the log tells.", choices=("critical", "error", "warning", "info", "debug"))
+    log_level: LogLevel = option("info", "How much the log tells.")
     access_log: bool = option(True, "Log each request.")
     timeout_keep_alive: float = option(5.0, "Seconds that an idle connection is kept.", metavar="SECONDS", minimum=0)
     timeout_head: float = option(
         10.0, "Seconds that the head of a request may take to arrive.", metavar="SECONDS", minimum=0.01
     )
-    timeout_graceful_shutdown: float | None = option(30.0, "Seconds that requests get to end at a stop, before they are cancelled.", metavar="SECONDS", minimum=0)
+    timeout_graceful_shutdown: float | None = option(
+        30.0,
+        "Seconds that requests get to end at a stop, before they are cancelled; none waits for all.",
+        metavar="SECONDS",
+        minimum=0,
+    )
 
     detect_blocking: float | None = option(
         None,
-        "Report whoever blocks the event loop longer than MS milliseconds (100 when MS is left out).",
+        "Report whoever blocks the event loop longer than MS milliseconds.",
         metavar="MS",
+        above=0,
         optional_value=f"{DEFAULT_THRESHOLD_MS:g}",
     )
     record: str | None = option(None, "Append each stall to this file, one JSON record a line.", metavar="FILE")
 
     def __post_init__(self) -> None:
-        for name, spec in options():
-            check(name, spec, getattr(self, name))
-        if self.detect_blocking is not None and not self.detect_blocking > 0:
-            raise ConfigError(f"--detect-blocking wants a threshold above 0 milliseconds, such as 100; got {self.detect_blocking:g}")
+        for name, _ in options():
+            check(name, getattr(self, name))
         if self.record is not None and self.detect_blocking is None:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
 
 
+@cache
+def table() -> dict[str, tuple[Option, Kind, Any]]:
+    """The description, the kind and the default of each option, in the order of this file."""
+    hints = get_type_hints(Config)
+    return {
+        entry.name: (entry.metadata["option"], _kind(hints[entry.name]), entry.default)
+        for entry in fields(Config)
+        if "option" in entry.metadata
+    }
+
+
 def options() -> Iterator[tuple[str, Option]]:
     """The name and the description of each option, in the order of this file."""
-    for entry in cast(tuple[Field[Any], ...], fields(Config)):
-        if "option" in entry.metadata:
-            yield entry.name, entry.metadata["option"]
+    for name, (spec, _, _) in table().items():
+        yield name, spec
+
+
+def kind_of(name: str) -> Kind:
+    return table()[name][1]
+
+
+def default_of(name: str) -> Any:
+    return table()[name][2]
 
 
 def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check(name: str, spec: Option, value: Any) -> None:
-    """Hold a value against the limits of its option."""
-    if value is None:
+def env_of(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
+def from_env(environ: Mapping[str, str], names: Iterable[str] | None = None) -> dict[str, Any]:
+    """The options that the environment sets; an empty variable counts as not set.
+
+    Raises ConfigError that names the variable.
+    """
+    found = {}
+    for name in table() if names is None else names:
+        text = environ.get(env_of(name), "")
+        if text:
+            found[name] = parse(name, text, label=env_of(name))
+    return found
+
+
+def parse(name: str, text: str, label: str | None = None) -> Any:
+    """The value that `text` stands for. Raises ConfigError that names `label`, by default the flag."""
+    label = label or flag_of(name)
+    kind = kind_of(name)
+    if kind.nullable and kind.type is not str and text.lower() == "none":
+        return None
+    try:
+        value = TRUTHS[text.lower()] if kind.type is bool else kind.type(text)
+    except (KeyError, ValueError):
+        raise _refusal(name, text, label) from None
+    check(name, value, label)
+    return value
+
+
+def check(name: str, value: Any, label: str | None = None) -> None:
+    """Hold a value against the type and the limits of its option. Raises ConfigError."""
+    spec, kind, _ = table()[name]
+    if value is None and kind.nullable:
         return
-    if spec.choices and value not in spec.choices:
-        raise ConfigError(f"{flag_of(name)} is one of {', '.join(spec.choices)}; got {value!r}")
-    below = spec.minimum is not None and value < spec.minimum
-    above = spec.maximum is not None and value > spec.maximum
-    if below or above:
-        limits = f"at least {spec.minimum:g}" if spec.maximum is None else f"{spec.minimum:g} to {spec.maximum:g}"
-        raise ConfigError(f"{flag_of(name)} takes {limits}; got {value}")
+    if not _has_type(value, kind.type) or (kind.choices and value not in kind.choices):
+        raise _refusal(name, value, label or flag_of(name))
+    if kind.type in (int, float) and not _within(spec, value):
+        raise _refusal(name, value, label or flag_of(name))
+
+
+def _has_type(value: Any, wanted: type) -> bool:
+    if wanted is float:  # an int will do for seconds; a bool is a mistake
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
+
+
+def _within(spec: Option, value: float) -> bool:
+    return (
+        math.isfinite(value)
+        and (spec.minimum is None or value >= spec.minimum)
+        and (spec.maximum is None or value <= spec.maximum)
+        and (spec.above is None or value > spec.above)
+    )
+
+
+def _refusal(name: str, value: Any, label: str) -> ConfigError:
+    spec, kind, default = table()[name]
+    example = spec.optional_value if default is None else f"{default}"
+    shown = repr(value) if isinstance(value, str) else f"{value}"
+    hint = f", such as {example}" if kind.type in (int, float) and example else ""
+    return ConfigError(f"{label} takes {wanted(name)}{hint}; got {shown}")
+
+
+def wanted(name: str) -> str:
+    """What values the option takes, in words."""
+    spec, kind, _ = table()[name]
+    if kind.choices:
+        return "one of " + ", ".join(kind.choices)
+    if kind.type is str:
+        return "text"
+    if kind.type is bool:
+        return "true or false"
+    unit = {"MS": " of milliseconds", "SECONDS": " of seconds"}.get(spec.metavar, "")
+    noun = "a whole number" if kind.type is int else f"a number{unit}"
+    if spec.above is not None:
+        return f"{noun} above {spec.above:g}"
+    if spec.maximum is not None:
+        return f"{noun} from {spec.minimum or 0:g} to {spec.maximum:g}"
+    return noun if spec.minimum is None else f"{noun}, at least {spec.minimum:g}"
+
+
+def _kind(hint: Any) -> Kind:
+    nullable = NoneType in get_args(hint)
+    [inner] = [part for part in get_args(hint) if part is not NoneType] if nullable else [hint]
+    if get_origin(inner) is Literal:
+        return Kind(str, choices=get_args(inner), nullable=nullable)
+    return Kind(inner, nullable=nullable)

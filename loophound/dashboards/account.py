@@ -1,0 +1,159 @@
+"""What a report says of one stall, piece by piece; the layouts of terminal.py only arrange it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loophound.dashboards.source import SourceCache, SourceLine
+from loophound.dashboards.stacks import shorten
+from loophound.dashboards.wording import count, duration, full_place, place, request, safe
+from loophound.detector.records import Cause, Evidence, Place, Stall
+
+NOBODY = "no line of the loop's code is to blame"
+_LISTED_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The pieces of a report, each ready to print; empty where there is nothing to say."""
+
+    headline: str
+    blame: str
+    source: tuple[SourceLine, ...]
+    marked: int  # number of the culprit's line
+    file: str  # the culprit's, empty without one
+    stack: tuple[str, ...]
+    profile: str
+    evidence: str
+    victims: str
+    remedy: str
+
+
+def account(stall: Stall, sources: SourceCache) -> Account:
+    culprit = stall.culprit
+    return Account(
+        headline=headline(stall),
+        blame=blame(stall),
+        source=tuple(_source(culprit, sources)) if culprit else (),
+        marked=culprit.line if culprit else 0,
+        file=safe(culprit.file) if culprit else "",
+        stack=tuple(shorten(stall.stack)),
+        profile=_profile(stall),
+        evidence=", ".join(_evidence(stall.evidence)),
+        victims=f"{count(stall.victims, 'other request', 'other requests')} waited" if stall.victims else "",
+        remedy=safe(stall.remedy, 500) if stall.remedy else "",
+    )
+
+
+def headline(stall: Stall) -> str:
+    """`BLOCKED 312 ms · io · main.py:44 in show · GET /show/7`."""
+    took = f"for {stall.duration_s:.1f} s and going on …" if stall.ongoing else duration(stall.duration_s)
+    return " · ".join(filter(None, [f"BLOCKED {took}", stall.cause.value, subject(stall), request(stall)]))
+
+
+def subject(stall: Stall) -> str:
+    """Who a report is about, in a few words."""
+    if stall.culprit is not None:
+        return place(stall.culprit)
+    if stall.other_thread is not None:
+        return f"thread {safe(stall.other_thread.name or '?', 60)} at {place(stall.other_thread)}"
+    return _SUBJECTS.get(stall.cause, "no line known")
+
+
+_SUBJECTS = {
+    Cause.CONTENTION: "another thread",
+    Cause.FLOOD: "many short callbacks",
+    Cause.STARVED: "the machine",
+    Cause.SUSPENDED: "stopped process",
+    Cause.GC: "garbage collection",
+}
+
+
+def blame(stall: Stall) -> str:
+    """A sentence where the culprit's line alone would mislead; empty where it tells all."""
+    if stall.cause is Cause.GC:
+        return _collection(stall)
+    explain = _INNOCENT.get(stall.cause)
+    if explain is not None:
+        return f"{explain(stall)}; {NOBODY}"
+    return NOBODY if stall.innocent else ""
+
+
+def _contention(stall: Stall) -> str:
+    other = stall.other_thread
+    if other is None:
+        return "another thread held the GIL"
+    return f"thread {safe(other.name or '?', 60)} held the GIL at {full_place(other)}"
+
+
+def _starved(stall: Stall) -> str:
+    waited = stall.evidence.runqueue_s
+    return "the machine gave the thread no CPU" + (f" for {duration(waited)}" if waited else "")
+
+
+_INNOCENT: dict[Cause, Callable[[Stall], str]] = {
+    Cause.CONTENTION: _contention,
+    Cause.FLOOD: lambda stall: "many short callbacks ran one after the other, none of them long",
+    Cause.STARVED: _starved,
+    Cause.SUSPENDED: lambda stall: "the process was stopped, by a signal, a debugger or a sleeping machine",
+}
+
+
+def _collection(stall: Stall) -> str:
+    seen = stall.evidence
+    parts = [
+        f"generation {seen.gc_generation}" if seen.gc_generation is not None else "",
+        count(seen.gc_collected, "object", "objects") if seen.gc_collected is not None else "",
+        duration(seen.gc_s) if seen.gc_s is not None else "",
+    ]
+    details = ", ".join(filter(None, parts))
+    ran = "a garbage collection ran" + (f" ({details})" if details else "")
+    return f"{ran}; {f'{place(stall.culprit)} triggered it' if stall.culprit else NOBODY}"
+
+
+def _source(culprit: Place, sources: SourceCache) -> list[SourceLine]:
+    lines = sources.around(culprit.file, culprit.line)
+    now = next((line.text.strip() for line in lines if line.number == culprit.line), None)
+    if culprit.code is not None and now != culprit.code.strip():
+        # No source, or one that was edited since it was imported: only the record is right.
+        lines = [SourceLine(culprit.line, culprit.code)]
+    return [SourceLine(number, safe(text.expandtabs(4).rstrip())) for number, text in lines]
+
+
+def _profile(stall: Stall) -> str:
+    """Where the time went, when it went to several lines."""
+    if len(stall.profile) < 2:
+        return ""
+    lines = sorted(stall.profile, key=lambda line: -line.share)[:_LISTED_LINES]
+    return ", ".join(f"{line.share:.0%} {place(line)}" for line in lines)
+
+
+def _evidence(seen: Evidence) -> list[str]:
+    said = []
+    if seen.cpu_share is not None:
+        said.append(f"on the CPU {seen.cpu_share:.0%} of the time")
+    if seen.syscall is not None:
+        target = f" on {safe(seen.target)}" if seen.target else ""
+        said.append(f"in system call {safe(seen.syscall)}{target}")
+    elif seen.target is not None:
+        said.append(f"on {safe(seen.target)}")
+    if seen.runqueue_s:
+        said.append(f"waited {duration(seen.runqueue_s)} for a CPU")
+    if seen.gc_s:
+        said.append(f"collected garbage for {duration(seen.gc_s)}")
+    if seen.gil_held is not None:
+        said.append("GIL held" if seen.gil_held else "GIL released")
+    if seen.captured_by is not None:
+        said.append(f"captured by the {safe(seen.captured_by)}")
+    return said
+
+
+def relative(file: str) -> str:
+    """A path as short as it can be, from the working directory."""
+    try:
+        short = os.path.relpath(file)
+    except (OSError, ValueError):
+        return file
+    return file if short.startswith("..") else short
