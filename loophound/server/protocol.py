@@ -60,7 +60,7 @@ _METHODS = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 }
 _WATCHED = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
-_REQUEST_LINE = re.compile(rb"\s*[!#$%&'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP/\d")
+_REQUEST_LINE = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) \S+ HTTP/1\.[01]\r$", re.MULTILINE)
 
 
 class Refusal(Exception):
@@ -244,7 +244,7 @@ class HttpConnection(asyncio.Protocol):
             if isinstance(error.__context__, Exception) and isinstance(error, httptools.HttpParserCallbackError):
                 logger.error("Loophound failed to read a request", exc_info=error.__context__)
                 refusal = Refusal(500, "Internal Server Error")
-            elif isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(data):
+            elif isinstance(error, httptools.HttpParserInvalidMethodError) and _unknown_method(data):
                 refusal = Refusal(501, "Method not implemented")
             else:
                 refusal = Refusal(400, f"Malformed request: {error}")
@@ -560,6 +560,11 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(Refusal(408, f"The head of the request took longer than {head_s:g} seconds"))
         elif idle_s >= LINGER_S:  # answered, but the rest of its body does not come
             self.transport.close()
+
+
+def _unknown_method(data: bytes) -> bool:
+    """Whether a request line with another than the usual methods is in `data`: llhttp does not say where it stopped."""
+    return any(method not in _METHODS for method in _REQUEST_LINE.findall(data))
 
 
 class BodyFirst:
