@@ -1,1 +1,1 @@
-
+"""Thin adapters between the pure core and the running process."""

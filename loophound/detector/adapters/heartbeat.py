@@ -1,0 +1,115 @@
+"""One running loop under watch: it answers pings, and remembers who waited.
+
+`beat` and `settle` are all that ever runs on the loop's thread: a few microseconds, a
+hundred times a second. A ping by call_soon_threadsafe reaches every loop, uvloop included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import CodeType, FrameType
+
+from loophound.detector.facts import LoopBeat, LoopStopped
+from loophound.observer.page import Slot
+from loophound.server.hooks import Exchange
+
+Exchanges = Callable[[], Iterable[Exchange]]
+
+
+class Crowd:
+    """The exchanges that were there when a late loop had read what had piled up."""
+
+    def __init__(self, late_beat_ns: int, settled_ns: int, exchanges: tuple[Exchange, ...]) -> None:
+        self.late_beat_ns = late_beat_ns
+        self.settled_ns = settled_ns
+        self.exchanges = exchanges
+
+
+class WatchedLoop:
+    """Made on the loop's own thread, when it starts to run."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
+        thread = threading.current_thread()
+        self.loop = loop
+        self.loop_name = f"{type(loop).__module__.partition('.')[0]}.{type(loop).__name__}"
+        self.thread_name = thread.name
+        self.ident = threading.get_ident()
+        self.native_id = threading.get_native_id()
+        self.clock_id = time.pthread_getcpuclockid(self.ident) if hasattr(time, "pthread_getcpuclockid") else None
+        self.base = base
+        self.machinery: CodeType | None = None  # the innermost frame of the loop's own machinery
+        self.slot = slot
+        self.generation = slot.generation if slot is not None else 0
+        self.exchanges: Exchanges | None = None
+        self.answers: deque[LoopBeat | LoopStopped] = deque(maxlen=8)
+        self.crowds: deque[Crowd] = deque(maxlen=4)
+        self.due_ns = 0
+        self._threshold_ns = threshold_ns
+        self._stopped = False
+        self.first_beat = self._now()
+        if slot is not None:
+            slot.base, slot.beat_ns = base, self.first_beat.at_ns
+
+    def ask(self, due_ns: int) -> None:
+        """Have the loop call `beat` at its next turn. Called by the watchdog."""
+        self.due_ns = due_ns
+        try:
+            self.loop.call_soon_threadsafe(self.beat)
+        except RuntimeError:  # closed between two looks
+            self.stop()
+
+    def beat(self) -> None:
+        beat = self._now()
+        frame = sys._getframe(1)
+        if self.machinery is not frame.f_code or self.base != depth_of(frame):
+            self.machinery, self.base = frame.f_code, depth_of(frame)
+        self.answers.append(beat)
+        slot = self.slot
+        if slot is not None:
+            slot.base, slot.beat_ns = self.base, beat.at_ns
+        if beat.at_ns - self.due_ns > self._threshold_ns // 2 and self.exchanges is not None:
+            # Two turns later what piled up in the sockets has been read: asyncio queues the
+            # callbacks of ready sockets behind what call_soon has put there already.
+            self.loop.call_soon(self.loop.call_soon, self._settle, beat.at_ns)
+
+    def stop(self) -> None:
+        """The run ended. Called on the loop's thread, once."""
+        if not self._stopped:
+            self._stopped = True
+            now = self._now()
+            self.answers.append(LoopStopped(now.at_ns, now.cpu_ns, now.process_cpu_ns))
+
+    def cpu_ns(self) -> int | None:
+        """CPU time of the loop's thread, read from any thread; None once the thread is gone."""
+        try:
+            return time.clock_gettime_ns(self.clock_id) if self.clock_id is not None else None
+        except OSError:
+            return None
+
+    def _settle(self, late_beat_ns: int) -> None:
+        exchanges = self.exchanges
+        if exchanges is not None:
+            try:
+                self.crowds.append(Crowd(late_beat_ns, time.monotonic_ns(), tuple(exchanges())))
+            except Exception:
+                self.exchanges = None  # the server has gone; nobody is counted any more
+
+    def _now(self) -> LoopBeat:
+        return LoopBeat(time.monotonic_ns(), time.thread_time_ns(), time.process_time_ns())
+
+    def __repr__(self) -> str:
+        return f"<WatchedLoop {self.loop_name} in {self.thread_name}>"
+
+
+def depth_of(frame: FrameType | None) -> int:
+    """How many Python frames lead to this one, itself included."""
+    depth = 0
+    while frame is not None:
+        depth += 1
+        frame = frame.f_back
+    return depth

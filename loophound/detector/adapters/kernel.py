@@ -1,0 +1,130 @@
+"""What the kernel knows of a thread: CPU time, waiting for a CPU, the system call it stands in.
+
+Sources: proc(5) for schedstat, syscall and stat; clock_getcpuclockid(3). Reads need no
+privilege for threads of the own process. Where a source is missing, the answer is None.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import struct
+import sys
+from typing import Final
+
+from loophound.detector.facts import Waiting
+from loophound.detector.syscalls import CHILDREN, POLLS, TABLES, WITHOUT_DESCRIPTOR
+
+_TABLE: Final = TABLES.get(platform.machine(), {})
+_SMALL = 512
+
+
+class ThreadProbe:
+    """Reads one thread of a process; `pid` is "self", or another process's number."""
+
+    def __init__(self, native_id: int, pid: str = "self") -> None:
+        self.native_id = native_id
+        self._proc = f"/proc/{pid}"
+        self._task = f"{self._proc}/task/{native_id}"
+        # An open file is read again with one call; opening it each time costs five times more.
+        self._schedstat = _open(f"{self._task}/schedstat")
+        self._syscall = _open(f"{self._task}/syscall")
+        self._stat = _open(f"{self._task}/stat")
+
+    def close(self) -> None:
+        for descriptor in (self._schedstat, self._syscall, self._stat):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._schedstat = self._syscall = self._stat = None
+
+    def cpu_and_runqueue_ns(self) -> tuple[int | None, int | None]:
+        """Time on a CPU, and time runnable but waiting for one."""
+        fields = _read(self._schedstat).split()
+        return (int(fields[0]), int(fields[1])) if len(fields) >= 2 else (None, None)
+
+    def is_stopped(self) -> bool:
+        """True while a signal or a tracer holds the thread (states T and t)."""
+        text = _read(self._stat)
+        return text[text.rfind(b")") + 2 :][:1] in (b"T", b"t")
+
+    def waiting(self, memory: int | None = None) -> Waiting | None:
+        """The system call in which the thread stands; None while it runs.
+
+        `memory` is a descriptor of the process's memory, for the argument of poll(2).
+        """
+        fields = _read(self._syscall).split()
+        if len(fields) < 3 or not fields[0].isdigit():
+            return None
+        number = int(fields[0])
+        name = _TABLE.get(number, f"syscall {number}")
+        first, second = int(fields[1], 16), int(fields[2], 16)
+        if name in CHILDREN:
+            child = first if name == "wait4" else second
+            return Waiting(name, self._child(child))
+        if name in POLLS:
+            descriptor = _polled(first, second, memory) if name in ("poll", "ppoll") else None
+            return Waiting(name, self._target(descriptor) if descriptor is not None else None)
+        if name in WITHOUT_DESCRIPTOR or name not in _TABLE.values():
+            return Waiting(name)
+        return Waiting(name, self._target(first))
+
+    def _child(self, pid: int) -> str | None:
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+                return f"child process {pid} ({file.read().strip()})"
+        except OSError:
+            return "child process"
+
+    def _target(self, descriptor: int) -> str | None:
+        try:
+            link = os.readlink(f"{self._proc}/fd/{descriptor}")
+        except OSError:
+            return None
+        if not link.startswith("socket:"):
+            return link
+        return peer_of(descriptor) if self._proc == "/proc/self" else None
+
+
+def peer_of(descriptor: int) -> str | None:
+    """A socket of this process by its peer: "tcp 127.0.0.1:5432", "unix /run/x.sock"."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            family, kind = connection.family, connection.type
+            peer = connection.getpeername()
+    except OSError:
+        return None
+    if family == socket.AF_UNIX:
+        return f"unix {peer}" if peer else "unix"
+    protocol = "udp" if kind == socket.SOCK_DGRAM else "tcp"
+    host = f"[{peer[0]}]" if family == socket.AF_INET6 else peer[0]
+    return f"{protocol} {host}:{peer[1]}"
+
+
+def _polled(array: int, count: int, memory: int | None) -> int | None:
+    """The first descriptor of poll(2)'s array; more than a few would be anybody's guess."""
+    if memory is None or not 0 < count <= 4:
+        return None
+    try:
+        descriptor = struct.unpack("i", os.pread(memory, 4, array))[0]
+    except (OSError, struct.error, OverflowError):
+        return None
+    return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
+
+
+def _open(path: str) -> int | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _read(descriptor: int | None) -> bytes:
+    if descriptor is None:
+        return b""
+    try:
+        return os.pread(descriptor, _SMALL, 0)
+    except OSError:
+        return b""

@@ -1,0 +1,82 @@
+"""Notices every loop that runs in the process, in whichever thread.
+
+`run_forever` is where each run passes through, also run_until_complete, asyncio.run,
+anyio's portals and uvloop. It is replaced while at least one watch is installed, and put
+back with the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.base_events import BaseEventLoop
+from collections.abc import Callable
+from typing import Any
+
+from loophound.detector.adapters.heartbeat import depth_of
+from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_UVLOOP
+
+# Frames of asyncio between our wrapper and a callback: run_forever, _run_once, Handle._run.
+# uvloop is compiled and shows none.
+_MACHINERY = {ON_ASYNCIO: 3, ON_UVLOOP: 0, ON_OTHER: 0}
+
+RunBegins = Callable[[asyncio.AbstractEventLoop, int], object]  # the loop, and its base depth
+RunEnds = Callable[[Any], None]  # whatever RunBegins gave
+
+
+class LoopWatch:
+    """Calls `begins` and `ends` around each run of a loop, on the loop's own thread."""
+
+    def __init__(self, begins: RunBegins, ends: RunEnds) -> None:
+        self._begins = begins
+        self._ends = ends
+        self._undo: list[Callable[[], None]] = []
+
+    def install(self) -> None:
+        self._wrap(BaseEventLoop)
+        uvloop = _uvloop()
+        if uvloop is not None:
+            self._wrap(uvloop.Loop)
+
+    def remove(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def _wrap(self, loop_class: Any) -> None:
+        original = loop_class.run_forever
+        begins, ends = self._begins, self._ends
+
+        def run_forever(self: asyncio.AbstractEventLoop) -> None:
+            ticket = begins(self, depth_of(sys._getframe()) + _MACHINERY[kind_of(self)])
+            try:
+                original(self)
+            finally:
+                ends(ticket)
+
+        inherited = "run_forever" not in vars(loop_class)
+        loop_class.run_forever = run_forever
+
+        def undo() -> None:
+            # Somebody who patched after us keeps the patch: ours is then only bypassed by theirs.
+            if vars(loop_class).get("run_forever") is run_forever:
+                if inherited:
+                    del loop_class.run_forever
+                else:
+                    loop_class.run_forever = original
+
+        self._undo.append(undo)
+
+
+def kind_of(loop: asyncio.AbstractEventLoop) -> int:
+    if isinstance(loop, BaseEventLoop):
+        return ON_ASYNCIO
+    uvloop = sys.modules.get("uvloop")
+    return ON_UVLOOP if uvloop is not None and isinstance(loop, uvloop.Loop) else ON_OTHER
+
+
+def _uvloop() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop

@@ -1,0 +1,140 @@
+"""Samples of a loop's thread, taken from inside the process."""
+
+from __future__ import annotations
+
+import asyncio
+import opcode
+import sys
+import threading
+import time
+from itertools import islice
+from types import CodeType, FrameType
+
+from loophound.detector.adapters.heartbeat import WatchedLoop
+from loophound.detector.adapters.kernel import ThreadProbe
+from loophound.detector.adapters.work import work_of
+from loophound.detector.facts import Sampled, Source, ThreadSampled
+from loophound.detector.frames import CodeFrame
+
+MOST_FRAMES = 256  # kept of a deeper stack: the outermost few and the innermost rest
+MOST_REMEMBERED_FRAMES = 4096
+MOST_OTHER_THREADS = 16
+OTHER_FRAMES = 24
+
+
+class Sampler:
+    """Turns frames into facts. Source files are never read here."""
+
+    def __init__(self) -> None:
+        # By code object and instruction; the code object is kept, so that its id stays its own.
+        self._known: dict[tuple[int, int], tuple[CodeType, CodeFrame, bool]] = {}
+        self._probes: dict[int, ThreadProbe] = {}
+
+    def sample(self, watched: WatchedLoop, probe: ThreadProbe, memory: int | None, *, others: bool) -> Sampled | None:
+        """Where the loop's thread stands now; None when the thread is gone."""
+        at_ns = time.monotonic_ns()
+        threads = sys._current_frames()
+        innermost = threads.get(watched.ident)
+        task = asyncio.tasks._current_tasks.get(watched.loop)  # type: ignore[attr-defined]
+        if innermost is None:
+            return None
+        chain = _chain(innermost)
+        coroutine = task.get_coro() if task is not None else None
+        known = [self._frame(frame.f_code, frame.f_lasti, frame) for frame in chain]
+        cut = max(0, len(known) - MOST_FRAMES)
+        frames = [k[1] for k in known]
+        if cut:
+            frames = frames[: watched.base] + frames[watched.base + cut :]
+        _, runqueue_ns = probe.cpu_and_runqueue_ns()
+        return Sampled(
+            at_ns=at_ns,
+            source=Source.WATCHDOG,
+            frames=tuple(frames),
+            base=watched.base,
+            idle=_is_idle(chain, watched),
+            unit=id(coroutine) if coroutine is not None else 0,
+            cpu_ns=watched.cpu_ns(),
+            runqueue_ns=runqueue_ns,
+            waiting=probe.waiting(memory),
+            in_call=known[-1][2],
+            others=self._others(threads, watched) if others else (),
+            work=work_of(task) if task is not None else None,
+        )
+
+    def close(self) -> None:
+        for probe in self._probes.values():
+            probe.close()
+        self._probes.clear()
+        self._known.clear()
+
+    def _frame(self, code: CodeType, instruction: int, frame: FrameType) -> tuple[CodeType, CodeFrame, bool]:
+        key = (id(code), instruction)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= MOST_REMEMBERED_FRAMES:
+                self._known.clear()
+            known = self._known[key] = (code, _locate(code, instruction, frame.f_lineno), _can_call(code, instruction))
+        return known
+
+    def _others(self, threads: dict[int, FrameType], watched: WatchedLoop) -> tuple[ThreadSampled, ...]:
+        seen = []
+        for thread in list(threading.enumerate())[:MOST_OTHER_THREADS]:
+            frame = threads.get(thread.ident or 0)
+            if frame is None or thread.native_id is None or thread.ident in (watched.ident, threading.get_ident()):
+                continue
+            probe = self._probes.get(thread.native_id)
+            if probe is None:
+                if len(self._probes) >= MOST_OTHER_THREADS:
+                    self.close()
+                probe = self._probes[thread.native_id] = ThreadProbe(thread.native_id)
+            cpu_ns, _ = probe.cpu_and_runqueue_ns()
+            if cpu_ns is not None:
+                frames = [self._frame(f.f_code, f.f_lasti, f)[1] for f in _chain(frame)[-OTHER_FRAMES:]]
+                seen.append(ThreadSampled(thread.native_id, thread.name, cpu_ns, tuple(frames)))
+        return tuple(seen)
+
+
+def _chain(frame: FrameType | None) -> list[FrameType]:
+    chain = []
+    while frame is not None:
+        chain.append(frame)
+        frame = frame.f_back
+    chain.reverse()
+    return chain
+
+
+def _is_idle(chain: list[FrameType], watched: WatchedLoop) -> bool:
+    """An idle loop's innermost Python frame is its own machinery, which is no culprit.
+
+    On uvloop that is the caller of run_forever; on asyncio it is the selector, where the
+    frame that runs callbacks would otherwise stand.
+    """
+    if len(chain) <= watched.base:
+        return True
+    return watched.machinery is not None and chain[watched.base - 1].f_code is not watched.machinery
+
+
+def _locate(code: CodeType, instruction: int, line: int | None) -> CodeFrame:
+    position = next(islice(code.co_positions(), max(0, instruction) // 2, None), None)
+    column = end_column = None
+    if position is not None and position[0] is not None:
+        line = position[0]
+        column = position[2]
+        end_column = position[3] if position[1] == position[0] else None
+    return CodeFrame(
+        file=code.co_filename,
+        line=line or 0,
+        function=code.co_qualname,
+        instruction=instruction,
+        column=-1 if column is None else column,
+        end_column=-1 if end_column is None else end_column,
+    )
+
+
+def _can_call(code: CodeType, instruction: int) -> bool:
+    """False for jumps and entries, where CPython stops a thread between its own steps."""
+    operations = code.co_code
+    if not 0 <= instruction < len(operations):
+        return False
+    name = opcode.opname[operations[instruction]]
+    return "JUMP" not in name and not name.startswith(("RESUME", "NOP", "LOAD_", "STORE_FAST", "POP_", "CACHE"))

@@ -1,0 +1,216 @@
+"""The watchdog thread: it owns the time, feeds the machines and does what they ask."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from loophound.detector.adapters.collections import CollectionWatch
+from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
+from loophound.detector.adapters.kernel import ThreadProbe
+from loophound.detector.adapters.link import ObserverLink
+from loophound.detector.adapters.sampler import Sampler
+from loophound.detector.adapters.work import find_work
+from loophound.detector.episode import Episode
+from loophound.detector.facts import Ticked, Work
+from loophound.detector.machine import (
+    SLACK_NS,
+    AskForBeat,
+    CaptureStack,
+    Command,
+    Event,
+    LoopMachine,
+    StallEnded,
+    StallWentOn,
+)
+
+STOPPING_S = 2.0
+
+
+@dataclass(slots=True)
+class Watch:
+    """A loop, its machine, and who was seen at work on it."""
+
+    loop: WatchedLoop
+    machine: LoopMachine
+    probe: ThreadProbe | None = None  # opened with the first sample: most runs need none
+    works: dict[object, Work] = field(default_factory=dict)  # by unit, for the stalls still open
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A stall that began to be worth telling, with all that the report needs."""
+
+    loop: WatchedLoop
+    episode: Episode
+    until_ns: int
+    ongoing: bool
+    works: dict[object, Work]
+    crowd: Crowd | None
+
+
+class Watchdog(threading.Thread):
+    """Wakes every `interval_ns` while a loop runs, and not at all while none does."""
+
+    def __init__(
+        self, *, threshold_ns: int, interval_ns: int, link: ObserverLink | None, report: Callable[[Incident], None]
+    ) -> None:
+        super().__init__(name="loophound-watchdog", daemon=True)
+        self._threshold_ns = threshold_ns
+        self._interval_ns = interval_ns
+        self._link = link
+        self._report = report
+        self._sampler = Sampler()
+        self._collections = CollectionWatch()
+        self._watches: list[Watch] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._own: ThreadProbe | None = None
+        self._deprived_ns = 0
+        self._ticked_ns = 0
+
+    def watch(self, loop: WatchedLoop) -> None:
+        """Called on the loop's thread when it starts to run."""
+        machine = LoopMachine(threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat)
+        with self._lock:
+            self._watches.append(Watch(loop, machine))
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Ends after the stalls that are over have been reported."""
+        self._stopping.set()
+        self._wake.set()
+        self.join(STOPPING_S)
+
+    def run(self) -> None:
+        self._own = ThreadProbe(threading.get_native_id())
+        self._take_deprived_ns()
+        self._collections.install()
+        try:
+            while not self._stopping.is_set():
+                if self._watches:
+                    self._stopping.wait(self._interval_ns / 1e9)
+                else:
+                    self._wake.wait()
+                    self._ticked_ns = 0  # nobody looked meanwhile: the next tick is not late
+                self._wake.clear()
+                self.tick()
+            self._close()
+        finally:
+            self._collections.remove()
+            self._sampler.close()
+            self._own.close()
+            for watch in self._watches:
+                if watch.probe is not None:
+                    watch.probe.close()
+
+    def tick(self) -> None:
+        now_ns = time.monotonic_ns()
+        tick = Ticked(now_ns, self._take_deprived_ns())
+        late = self._ticked_ns > 0 and now_ns - self._ticked_ns > self._interval_ns + SLACK_NS
+        self._ticked_ns = now_ns
+        if self._link is not None:
+            self._link.page.ticked_ns = now_ns
+        with self._lock:
+            watches = list(self._watches)
+        for ident, collection in self._collections.take():
+            for watch in watches:
+                if watch.loop.ident == ident:
+                    watch.machine.feed(collection)
+        for watch in watches:
+            self._feed(watch, tick, late)
+            if watch.machine.finished:
+                self._forget(watch)
+
+    def _feed(self, watch: Watch, tick: Ticked, late: bool) -> None:
+        answers = watch.loop.answers
+        out: list[Command | Event] = []
+        while answers:
+            out += watch.machine.feed(answers.popleft())
+        # The samples from outside come first: what ends a stall must find them filed.
+        self._drain_observer()
+        out += watch.machine.feed(tick)
+        for item in out:
+            match item:
+                case AskForBeat():
+                    watch.loop.ask(watch.machine.episode.due_ns)
+                case CaptureStack():
+                    self._capture(watch, late)
+                case StallWentOn():
+                    self._announce(watch, item)
+                case StallEnded():
+                    self._report(self._incident(watch, item.episode, item.episode.ended_ns or 0, ongoing=False))
+        if not watch.machine.watchful and watch.works:
+            watch.works = {}
+
+    def _capture(self, watch: Watch, late: bool) -> None:
+        memory = self._link.memory if self._link is not None else None
+        if watch.probe is None:
+            watch.probe = ThreadProbe(watch.loop.native_id)
+        sample = self._sampler.sample(watch.loop, watch.probe, memory, others=late)
+        if sample is not None:
+            if sample.work is not None:
+                watch.works[sample.unit] = sample.work
+            watch.machine.feed(sample)
+
+    def _announce(self, watch: Watch, event: StallWentOn) -> None:
+        slot = watch.loop.slot
+        if slot is not None:
+            if slot.announced_ns == event.episode.beat_ns:
+                return  # the observer told it while nothing here could run
+            slot.reported_ns = event.episode.beat_ns
+        self._report(self._incident(watch, event.episode, event.at_ns, ongoing=True))
+
+    def _incident(self, watch: Watch, episode: Episode, until_ns: int, *, ongoing: bool) -> Incident:
+        crowd = next((c for c in watch.loop.crowds if c.late_beat_ns == episode.ended_ns), None)
+        if crowd is None and watch.loop.exchanges is not None:
+            crowd = Crowd(until_ns, until_ns, tuple(watch.loop.exchanges()))
+        return Incident(watch.loop, episode, until_ns, ongoing, dict(watch.works), crowd)
+
+    def _drain_observer(self) -> None:
+        if self._link is None:
+            return
+        for slot, generation, sample in self._link.take():
+            watch = self._by_slot(slot, generation)
+            if watch is None:
+                continue
+            if sample.unit and sample.unit not in watch.works:
+                work = find_work(sample.unit, watch.loop.loop, watch.loop.exchanges() if watch.loop.exchanges else ())
+                if work is not None:
+                    watch.works[sample.unit] = work
+            watch.machine.feed(sample)
+
+    def _by_slot(self, index: int, generation: int) -> Watch | None:
+        with self._lock:
+            watches = list(self._watches)
+        for watch in watches:
+            if watch.loop.slot is not None and (watch.loop.slot.index, watch.loop.generation) == (index, generation):
+                return watch
+        return None
+
+    def _take_deprived_ns(self) -> int:
+        """For how long this thread has waited for a CPU since its last tick."""
+        _, total_ns = self._own.cpu_and_runqueue_ns() if self._own is not None else (None, None)
+        if total_ns is None:
+            return 0
+        before_ns, self._deprived_ns = self._deprived_ns, total_ns
+        return total_ns - before_ns
+
+    def _forget(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches.remove(watch)
+        if watch.probe is not None:
+            watch.probe.close()
+
+    def _close(self) -> None:
+        """Report what is over; a loop that still runs is no longer watched."""
+        for watch in list(self._watches):
+            watch.loop.stop()
+        deadline_ns = time.monotonic_ns() + int(STOPPING_S * 0.5e9)
+        while self._watches and time.monotonic_ns() < deadline_ns:
+            self.tick()
+            if self._watches:
+                time.sleep(self._interval_ns / 1e9)

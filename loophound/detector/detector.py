@@ -1,0 +1,248 @@
+"""The detector, wired: the one object that a program or a command uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Self
+
+from loophound.detector.adapters.heartbeat import WatchedLoop, depth_of
+from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
+from loophound.detector.adapters.loops import LoopWatch, kind_of
+from loophound.detector.adapters.watchdog import Incident, Watchdog
+from loophound.detector.adapters.work import find_work
+from loophound.detector.diagnosis import diagnose
+from loophound.detector.records import Cause, Stall
+from loophound.detector.report import Arrival, Reporter, Scene, make_origin
+from loophound.detector.stream import Face, Stream, tell
+from loophound.errors import ConfigError
+from loophound.server.hooks import Exchange
+from loophound.source import SourceLines
+
+if TYPE_CHECKING:
+    from loophound.dashboards.recorder import RecordFile
+
+# A beat is due ten times in a threshold: a stall 20 % above it is seen at every phase.
+BEATS_IN_A_THRESHOLD = 10
+SHORTEST_INTERVAL_NS = 2_000_000
+LONGEST_INTERVAL_NS = 100_000_000
+# Not the program's doing: the machine had no CPU to give, or somebody stopped the process.
+NOT_THE_PROGRAM = frozenset({Cause.STARVED, Cause.SUSPENDED})
+
+
+class Detector:
+    """Watches every loop that runs in this process between `start()` and `stop()`.
+
+    `threshold` is in seconds. `on_stall` and `faces` are called on a thread of the
+    detector's, once as a stall ends, and once before with `ongoing` set when it outlasts a
+    second. `record` appends each stall to a file, one JSON object a line. With `announce`,
+    the observer process reports on standard error a stall that goes on while this process
+    cannot. Raises ConfigError for a threshold that is not above zero, or a record file
+    that cannot be written.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.1,
+        *,
+        on_stall: Callable[[Stall], None] | None = None,
+        record: str | os.PathLike[str] | None = None,
+        faces: Sequence[Face] = (),
+        observer: bool = True,
+        announce: bool = False,
+    ) -> None:
+        if not 0 < threshold < float("inf"):
+            raise ConfigError(f"the threshold is a number of seconds above 0, such as 0.1; got {threshold!r}")
+        self.threshold_ns = int(threshold * 1e9)
+        self.interval_ns = min(
+            max(self.threshold_ns // BEATS_IN_A_THRESHOLD, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS
+        )
+        self.stalls = 0
+        self.observer_problem: str | None = None
+        self.hooks = ServerHooks(self)
+        self._faces = [self._count, *faces, *([on_stall] if on_stall else [])]
+        self._record_file: RecordFile | None = None
+        self._record = os.path.abspath(record) if record is not None else None
+        self._with_observer = observer
+        self._announce = announce
+        self._reporter = Reporter(make_origin(), SourceLines())
+        self._loops: list[WatchedLoop] = []
+        self._exchanges: dict[int, Callable[[], Iterable[Exchange]]] = {}
+        self._armed = False
+        self._pid = 0
+
+    def start(self) -> None:
+        """Arm it. Loops that start from now on are watched, and the one that runs here, if any."""
+        if self._armed:
+            return
+        from loophound.observer.calibrate import this_thread_state
+
+        self._this_thread_state = this_thread_state
+        if self._record is not None:
+            from loophound.dashboards.recorder import RecordFile
+
+            self._record_file = RecordFile(self._record)
+            self._faces.append(self._record_file)
+        self._armed, self._pid = True, os.getpid()
+        self._link = self._start_observer()
+        self._stream: Stream[Incident] = Stream(self._explain, self._faces)
+        self._stream.start()
+        self._watchdog = Watchdog(
+            threshold_ns=self.threshold_ns, interval_ns=self.interval_ns, link=self._link, report=self._stream.put
+        )
+        self._watchdog.start()
+        self._loop_watch = LoopWatch(self._loop_begins, self._loop_ends)
+        self._loop_watch.install()
+        _started.append(self)
+        running = asyncio._get_running_loop()
+        if running is not None:
+            self._loop_begins(running, depth_of(None))
+
+    def stop(self) -> None:
+        """Undo everything; returns when the last stalls have been shown."""
+        if not self._armed:
+            return
+        self._armed = False
+        _started.remove(self)
+        self._loop_watch.remove()
+        self._watchdog.stop()
+        self._stream.close()
+        if self._link is not None:
+            self._link.close()
+        if self._record_file is not None:
+            self._faces.remove(self._record_file)
+            self._record_file.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def abandon(self) -> None:
+        """After a fork, in the child: nothing is watched there, and nothing is left behind."""
+        self._armed = False
+        _started.remove(self)
+        self._loop_watch.remove()
+        if self._link is not None:
+            self._link.close()
+
+    def wait_for_observer(self) -> bool:
+        """Wait some seconds until the observer process looks; False when there is none."""
+        return self._link is not None and self._link.wait_until_ready()
+
+    def _start_observer(self) -> ObserverLink | None:
+        if not self._with_observer:
+            self.observer_problem = "it was not asked for"
+            return None
+        try:
+            return ObserverLink(
+                {
+                    "threshold_ns": self.threshold_ns,
+                    "interval_ns": self.interval_ns,
+                    "announce": self._announce,
+                    "record": self._record,
+                }
+            )
+        except ObserverUnavailable as problem:
+            self.observer_problem = str(problem)
+            tell(f"no observer process ({problem}): a C call that holds the GIL is named only after it has ended")
+            return None
+
+    # On the thread of a loop
+
+    def _loop_begins(self, loop: asyncio.AbstractEventLoop, base: int) -> WatchedLoop | None:
+        if not self._armed or os.getpid() != self._pid:
+            return None
+        slot = None
+        if self._link is not None:
+            slot = self._link.page.occupy(self._this_thread_state(), threading.get_native_id(), kind_of(loop))
+        watched = WatchedLoop(loop, base=base, threshold_ns=self.threshold_ns, slot=slot)
+        watched.exchanges = self._exchanges.get(id(loop))
+        self._loops.append(watched)
+        self._watchdog.watch(watched)
+        return watched
+
+    def _loop_ends(self, watched: WatchedLoop | None) -> None:
+        if watched is None or os.getpid() != self._pid:
+            return
+        watched.stop()
+        if watched.slot is not None:
+            watched.slot.release()
+        if watched in self._loops:
+            self._loops.remove(watched)
+
+    def attend(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]] | None) -> None:
+        """A server tells who is served on a loop, or that it has ended."""
+        if exchanges is None:
+            self._exchanges.pop(id(loop), None)
+        else:
+            self._exchanges[id(loop)] = exchanges
+        for watched in self._loops:
+            if watched.loop is loop:
+                watched.exchanges = exchanges
+
+    # On the faces' thread
+
+    def _explain(self, incident: Incident) -> list[Stall]:
+        watched, episode, crowd = incident.loop, incident.episode, incident.crowd
+        findings = diagnose(
+            episode, until_ns=incident.until_ns, threshold_ns=self.threshold_ns, origin=self._reporter.origin
+        )
+        works = dict(incident.works)
+        for finding in findings:
+            if finding.unit and finding.unit not in works and crowd is not None:
+                work = find_work(finding.unit, watched.loop, crowd.exchanges, search_tasks=False)
+                if work is not None:
+                    works[finding.unit] = work
+        scene = Scene(
+            pid=self._pid,
+            worker=0,
+            loop=watched.loop_name,
+            thread=watched.thread_name,
+            threshold_ns=self.threshold_ns,
+            error_ns=episode.error_ns,
+            beat_ns=episode.beat_ns,
+            slot=watched.slot.index if watched.slot is not None else -1,
+            ongoing=incident.ongoing,
+            wall_offset_ns=time.time_ns() - time.monotonic_ns(),
+            works=works,
+            arrivals=[Arrival(e.coroutine_id, e.began_ns, e.ended_ns) for e in crowd.exchanges] if crowd else (),
+            settled_ns=crowd.settled_ns if crowd else 0,
+            thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
+        )
+        return self._reporter.make(findings, scene)
+
+    def _count(self, stall: Stall) -> None:
+        if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM:
+            self.stalls += 1
+
+
+class ServerHooks:
+    """What the server calls; see loophound/server/hooks.py."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
+        self._detector.attend(loop, exchanges)
+
+    def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._detector.attend(loop, None)
+
+
+_started: list[Detector] = []
+
+
+def _forget_in_child() -> None:
+    """A forked child has no watchdog thread and must not write into its parent's page."""
+    for detector in list(_started):
+        detector.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

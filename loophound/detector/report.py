@@ -1,0 +1,194 @@
+"""From a finding to the public record: names, source lines, the request and who waited."""
+
+from __future__ import annotations
+
+import os
+import re
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from loophound.detector.blame import Origin
+from loophound.detector.diagnosis import Finding
+from loophound.detector.facts import ThreadSampled, Work
+from loophound.detector.fingerprint import fingerprint
+from loophound.detector.frames import CodeFrame
+from loophound.detector.records import INNOCENT, Cause, Evidence, OtherThread, Place, ProfileLine, StackFrame, Stall
+from loophound.detector.remedy import remedy_for
+from loophound.source import SourceLines
+
+_CALL = re.compile(r"[A-Za-z_][\w.]*(?=\()")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An exchange as far as counting it goes: which one, and when it was there."""
+
+    coroutine_id: int
+    began_ns: int
+    ended_ns: int  # 0 while in flight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Where a stall happened: what the finding itself does not know."""
+
+    pid: int
+    worker: int
+    loop: str
+    thread: str
+    threshold_ns: int
+    error_ns: int
+    beat_ns: int  # the last beat before it, which both processes know: it names the stall
+    slot: int
+    ongoing: bool
+    wall_offset_ns: int  # time.time_ns() - time.monotonic_ns()
+    works: Mapping[object, Work] = field(default_factory=dict)
+    arrivals: Sequence[Arrival] = ()
+    settled_ns: int = 0  # by then the loop had read what had piled up
+    thread_names: Mapping[int, str] = field(default_factory=dict)
+
+
+def make_origin() -> Origin:
+    """What counts as application code in this process."""
+    paths = sysconfig.get_paths()
+    roots = {paths[name] for name in ("stdlib", "platstdlib") if name in paths}
+    own = str(Path(__file__).resolve().parent.parent)
+    return Origin(
+        library_roots=tuple(
+            root.rstrip(os.sep) + os.sep for root in sorted(roots | {os.path.realpath(r) for r in roots})
+        ),
+        own_root=own + os.sep,
+        own_applications=(os.path.join(own, "demo") + os.sep,),
+    )
+
+
+class Reporter:
+    """Makes records. Reads source files, so it must not run on the loop's thread."""
+
+    def __init__(self, origin: Origin, sources: SourceLines) -> None:
+        self.origin = origin
+        self._sources = sources
+
+    def make(self, findings: Sequence[Finding], scene: Scene) -> list[Stall]:
+        return [self._stall(finding, number, scene) for number, finding in enumerate(findings)]
+
+    def _stall(self, finding: Finding, number: int, scene: Scene) -> Stall:
+        culprit, blocking, sample = finding.culprit, finding.blocking, finding.sample
+        frames = sample.frames if sample is not None else ()
+        work = scene.works.get(finding.unit) if finding.unit else None
+        named = culprit or (finding.profile[0][0] if finding.profile else None)
+        return Stall(
+            id=stall_id(scene.pid, scene.slot, scene.beat_ns, number),
+            at=_wall(finding.span.began_ns + scene.wall_offset_ns),
+            pid=scene.pid,
+            worker=scene.worker,
+            loop=scene.loop,
+            thread=scene.thread,
+            duration_s=round(finding.span.length_ns / 1e9, 6),
+            duration_error_s=round(scene.error_ns / 1e9, 6),
+            threshold_s=round(scene.threshold_ns / 1e9, 6),
+            ongoing=scene.ongoing,
+            cause=finding.cause,
+            innocent=finding.cause in INNOCENT,
+            culprit=self._place(culprit),
+            blocking=self._place(blocking),
+            other_thread=_other_thread(finding.other_thread, scene.thread_names, self.origin),
+            stack=tuple(StackFrame(f.file, f.line, short(f.function), self.origin.is_app(f.file)) for f in frames),
+            profile=tuple(
+                ProfileLine(f.file, f.line, short(f.function), round(share, 3)) for f, share in finding.profile
+            ),
+            samples=finding.samples,
+            task=work.task if work else None,
+            request=work.request if work else None,
+            evidence=_evidence(finding),
+            victims=_victims(finding, scene, work),
+            fingerprint=fingerprint(finding.cause, named.file if named else None, named.function if named else None),
+            remedy=self._remedy(finding),
+        )
+
+    def _place(self, frame: CodeFrame | None) -> Place | None:
+        if frame is None:
+            return None
+        line = self._sources.line(frame.file, frame.line)
+        return Place(frame.file, frame.line, short(frame.function), line.strip() if line is not None else None)
+
+    def _remedy(self, finding: Finding) -> str | None:
+        culprit = finding.culprit
+        frames = finding.sample.frames if finding.sample is not None else ()
+        inner = frames[frames.index(culprit) + 1 :] if culprit in frames else ()
+        return remedy_for(
+            finding.cause,
+            call=self._call(culprit) if culprit is not None else None,
+            inner=inner,
+            gil_held=finding.gil_held,
+            function=short(culprit.function) if culprit is not None else None,
+        )
+
+    def _call(self, frame: CodeFrame) -> str | None:
+        """The dotted name that the frame's current expression calls."""
+        line = self._sources.line(frame.file, frame.line)
+        if line is None:
+            return None
+        end = frame.end_column if frame.end_column >= 0 else None
+        start = max(frame.column, 0)
+        expression = line.encode("utf-8", "replace")[start:end].decode("utf-8", "replace")
+        found = _CALL.findall(expression)
+        return found[0] if found else None
+
+
+def stall_id(pid: int, slot: int, beat_ns: int, number: int) -> str:
+    """The same in both processes, so that an announcement and its final record agree."""
+    text = f"{pid}.{slot}.{beat_ns}.{number}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def short(function: str) -> str:
+    """A qualified name without the functions around it: "Shop.show", "show"."""
+    return function.rpartition("<locals>.")[2]
+
+
+def _wall(at_ns: int) -> str:
+    return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _evidence(finding: Finding) -> Evidence:
+    portrait, collection = finding.portrait, finding.collection
+    # A thread that computes is now and then seen waiting for the GIL, which explains nothing.
+    computing = finding.cause in (Cause.CPU, Cause.NATIVE)
+    waiting = None if computing else portrait.waiting
+    return Evidence(
+        cpu_share=None if portrait.cpu is None else round(portrait.cpu, 2),
+        syscall=waiting.syscall if waiting else None,
+        target=waiting.target if waiting else None,
+        runqueue_s=None if portrait.runqueue_ns is None else round(portrait.runqueue_ns / 1e9, 6),
+        gc_s=round(portrait.collecting_ns / 1e9, 6),
+        captured_by=portrait.source.value if portrait.source else None,
+        gil_held=finding.gil_held,
+        gc_generation=collection.generation if collection else None,
+        gc_collected=collection.collected if collection else None,
+    )
+
+
+def _victims(finding: Finding, scene: Scene, work: Work | None) -> int:
+    """Requests that waited: in flight during the stall, or found waiting when it was over."""
+    own = work.exchange_id if work else 0
+    until_ns = max(scene.settled_ns, finding.span.ended_ns)
+    return sum(
+        1
+        for arrival in scene.arrivals
+        if (not own or arrival.coroutine_id != own)
+        and arrival.began_ns <= until_ns
+        and (not arrival.ended_ns or arrival.ended_ns > finding.span.began_ns)
+    )
+
+
+def _other_thread(thread: ThreadSampled | None, names: Mapping[int, str], origin: Origin) -> OtherThread | None:
+    if thread is None or not thread.frames:
+        return None
+    frame = next((f for f in reversed(thread.frames) if origin.is_app(f.file)), thread.frames[-1])
+    name = thread.name or names.get(thread.native_id)
+    return OtherThread(name, frame.file, frame.line, short(frame.function))

@@ -1,0 +1,140 @@
+"""The page of memory that the watched process and its observer share.
+
+Both sides read CLOCK_MONOTONIC, which is one clock for all processes, so the observer
+knows by itself when a loop is overdue: also while nothing in the watched process can run.
+Each word is eight bytes and aligned, and has one writer.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Iterator
+
+SLOTS = 32
+HEADER_WORDS = 8
+SLOT_WORDS = 16
+SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
+
+_TICKED = 0  # header: when the watchdog last woke
+_GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED = range(8)
+
+ON_ASYNCIO, ON_UVLOOP, ON_OTHER = 0, 1, 2
+
+
+class Slot:
+    """The words of one loop. The watched process writes all but `announced_ns`."""
+
+    def __init__(self, words: memoryview, index: int) -> None:
+        self.index = index
+        first = HEADER_WORDS + index * SLOT_WORDS
+        self._words = words[first : first + SLOT_WORDS]
+
+    @property
+    def generation(self) -> int:
+        """Which loop uses the slot; 0 when none does."""
+        return int(self._words[_GENERATION])
+
+    @generation.setter
+    def generation(self, value: int) -> None:
+        self._words[_GENERATION] = value
+
+    @property
+    def thread_state(self) -> int:
+        """Address of the thread's PyThreadState."""
+        return int(self._words[_THREAD_STATE])
+
+    @property
+    def native_id(self) -> int:
+        return int(self._words[_NATIVE_ID])
+
+    @property
+    def kind(self) -> int:
+        return int(self._words[_KIND])
+
+    @property
+    def base(self) -> int:
+        """How many frames of a stack are the loop's own machinery."""
+        return int(self._words[_BASE])
+
+    @base.setter
+    def base(self, value: int) -> None:
+        self._words[_BASE] = value
+
+    @property
+    def beat_ns(self) -> int:
+        return int(self._words[_BEAT])
+
+    @beat_ns.setter
+    def beat_ns(self, value: int) -> None:
+        self._words[_BEAT] = value
+
+    @property
+    def announced_ns(self) -> int:
+        """The last beat before the stall that the observer has announced."""
+        return int(self._words[_ANNOUNCED])
+
+    @announced_ns.setter
+    def announced_ns(self, value: int) -> None:
+        self._words[_ANNOUNCED] = value
+
+    @property
+    def reported_ns(self) -> int:
+        """The last beat before the stall that the watchdog has announced."""
+        return int(self._words[_REPORTED])
+
+    @reported_ns.setter
+    def reported_ns(self, value: int) -> None:
+        self._words[_REPORTED] = value
+
+    def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
+        words = self._words
+        words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
+        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = 0
+        words[_GENERATION] = generation  # last: from here on the observer looks
+
+    def release(self) -> None:
+        self._words[_GENERATION] = 0
+
+
+class Page:
+    """The whole page. `descriptor` is handed to the observer, which maps it again."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._map = mmap.mmap(descriptor, SIZE_BYTES)
+        self._words = memoryview(self._map).cast("q")
+        self.slots = [Slot(self._words, index) for index in range(SLOTS)]
+        self._generation = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls) -> Page:
+        """Raises OSError where the platform has no memfd_create(2)."""
+        if not hasattr(os, "memfd_create"):
+            raise OSError("this platform has no memfd_create")
+        descriptor = os.memfd_create("loophound", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, SIZE_BYTES)
+        return cls(descriptor)
+
+    @property
+    def ticked_ns(self) -> int:
+        return int(self._words[_TICKED])
+
+    @ticked_ns.setter
+    def ticked_ns(self, value: int) -> None:
+        self._words[_TICKED] = value
+
+    def occupy(self, thread_state: int, native_id: int, kind: int) -> Slot | None:
+        """A free slot for a loop that starts; None when all are taken."""
+        with self._lock:
+            for slot in self.slots:
+                if slot.generation == 0:
+                    self._generation += 1
+                    slot.occupy(self._generation, thread_state, native_id, kind)
+                    return slot
+        return None
+
+    def live(self) -> Iterator[Slot]:
+        return (slot for slot in self.slots if slot.generation)
