@@ -1,0 +1,278 @@
+"""Python stacks of another process, read while it runs.
+
+Nothing stops the watched thread, so a walk may see frames of different moments. A thread in a
+C call stands still, and those are the walks that matter; the others are dropped unless they
+prove themselves:
+
+* every pointer leads to an object of the right type and size, the chain of frames ends at
+  the thread's root and each instruction lies inside its code;
+* the thread state is still linked into its interpreter's list, so it was not freed;
+* a frame called by another in the same C frame left it suspended, which its stack top shows;
+* then all of it is read again, several times, and must be the same byte for byte: locals and
+  evaluation stacks included, for all frames but the innermost, of which the current
+  instruction may move. The current frame is read between any two looks at the frames.
+
+A thread that alternates quickly between two callees can show the one under the other's line
+when a look falls between them. Each further look makes that as much less likely as it was in
+the first place, which is why there are several.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from loophound.detector.frames import CodeFrame
+from loophound.observer.codes import Code, CodeReader, Evidence, Torn, stands
+from loophound.observer.layout import ABSENT, INT, WORD, Layout
+from loophound.observer.linetable import CODE_UNIT_BYTES
+from loophound.observer.memory import BadAddress, Pages, Readable
+
+FURTHER_LOOKS = 3
+MAX_CHAIN = 20_000  # frames; a deeper stack is dropped
+INNERMOST = 128  # of a deep stack these many frames are kept at either end
+OUTERMOST = 64
+MAX_THREADS = 4096
+
+
+class Thread(NamedTuple):
+    """A thread of the watched interpreter: the address of its state, and what the kernel calls it."""
+
+    state: int
+    native_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One stack, outermost frame first.
+
+    `owners` and `addresses` run parallel to `frames`. An owner is the id of the generator or
+    coroutine to which the frame belongs, 0 for a function's. `omitted` frames of a deep stack
+    are left out after the first `OUTERMOST`.
+    """
+
+    frames: tuple[CodeFrame, ...]
+    owners: tuple[int, ...]
+    addresses: tuple[int, ...]
+    native_id: int
+    omitted: int = 0
+
+
+class _Frame(NamedTuple):
+    address: int
+    content: bytes  # of its fixed part
+    code: int
+    instruction: int
+    stack_top: int
+    owner: int
+    entry: bool  # entered by C code; from 3.12 on the frame before it says so instead
+
+
+class _Head(NamedTuple):
+    """What a thread state says at one moment."""
+
+    links: bytes
+    native_id: int
+    c_frame: int
+    frame: int
+
+
+class Walker:
+    """Walks threads of one process. Not thread-safe; `taken` and `dropped` count its walks."""
+
+    def __init__(self, memory: Readable, layout: Layout) -> None:
+        self._memory = memory
+        self._layout = layout
+        self._codes = CodeReader(layout)
+        self._state_bytes = WORD.size + max(
+            layout.state_frame,
+            layout.state_next,
+            layout.state_previous,
+            layout.state_interpreter,
+            layout.state_native_id,
+        )
+        self.taken = 0
+        self.dropped = 0
+
+    def walk(self, thread_state: int, native_id: int = 0) -> Walk | None:
+        """The stack of one thread, None when it was torn or the thread has ended.
+
+        With `native_id`, a state that belongs to another thread by now counts as ended.
+        """
+        try:
+            walk = self._walk(thread_state, native_id)
+        except (Torn, BadAddress):
+            self.dropped += 1
+            return None
+        self.taken += 1
+        return walk
+
+    def threads(self, thread_state: int) -> list[Thread]:
+        """The threads of the interpreter to which a thread state belongs; empty when it has ended."""
+        layout = self._layout
+        try:
+            newest = self._memory.word(
+                self._memory.word(thread_state + layout.state_interpreter) + layout.interpreter_threads
+            )
+            threads: list[Thread] = []
+            state, newer = newest, 0
+            while state and len(threads) < MAX_THREADS:
+                if self._memory.word(state + layout.state_previous) != newer:
+                    return []
+                threads.append(Thread(state, self._memory.word(state + layout.state_native_id)))
+                state, newer = self._memory.word(state + layout.state_next), state
+        except BadAddress:
+            return []
+        return threads if any(thread.state == thread_state for thread in threads) else []
+
+    def _walk(self, state: int, native_id: int) -> Walk:
+        head = self._head(state)
+        if native_id and head.native_id != native_id:
+            raise Torn("another thread's state")
+        if not head.frame:
+            raise Torn("no Python code runs in this thread")
+        self._check_linked(state, head)
+        pages = Pages(self._memory)
+        chain = self._chain(pages, head.frame)
+        if self._head(state) != head:
+            raise Torn("the current frame has changed")
+        self._check_calls(chain)
+        pairs, omitted = self._with_code(chain)
+        still = self._evidence(pages, chain, pairs)
+        codes = {code.evidence for _, code in pairs}
+        for _ in range(FURTHER_LOOKS):
+            self._look_again(still, codes)
+            if self._head(state) != head:
+                raise Torn("the current frame has changed")
+        begun = [(frame, code) for frame, code in reversed(pairs) if self._has_begun(frame, code)]
+        return Walk(
+            frames=tuple(self._code_frame(frame, code) for frame, code in begun),
+            owners=tuple(self._owner(frame) for frame, _ in begun),
+            addresses=tuple(frame.address for frame, _ in begun),
+            native_id=head.native_id,
+            omitted=omitted,
+        )
+
+    # The thread state
+
+    def _head(self, state: int) -> _Head:
+        layout = self._layout
+        content = self._memory.read(state, self._state_bytes)
+        frame = WORD.unpack_from(content, layout.state_frame)[0]
+        c_frame = 0
+        if layout.c_frame != ABSENT:
+            c_frame, frame = frame, self._memory.word(frame + layout.c_frame)
+        links = b"".join(
+            content[start : start + WORD.size]
+            for start in (layout.state_next, layout.state_previous, layout.state_interpreter)
+        )
+        return _Head(links, WORD.unpack_from(content, layout.state_native_id)[0], c_frame, frame)
+
+    def _check_linked(self, state: int, head: _Head) -> None:
+        """A thread state that was freed is in no list, whatever is left of its contents."""
+        layout = self._layout
+        older, newer, interpreter = (word for (word,) in WORD.iter_unpack(head.links))
+        place = newer + layout.state_next if newer else interpreter + layout.interpreter_threads
+        if self._memory.word(place) != state:
+            raise Torn("a thread state that has ended")
+        if older and self._memory.word(older + layout.state_previous) != state:
+            raise Torn("a thread state that has ended")
+
+    # The frames
+
+    def _chain(self, pages: Pages, address: int) -> list[_Frame]:
+        """All frames from the innermost one at `address` to the thread's root."""
+        chain: list[_Frame] = []
+        seen: set[int] = set()
+        while address:
+            if address % WORD.size or address in seen or len(chain) >= MAX_CHAIN:
+                raise Torn("no chain of frames")
+            seen.add(address)
+            frame = self._frame(address, pages.read(address, self._layout.frame_locals))
+            chain.append(frame)
+            address = WORD.unpack_from(frame.content, self._layout.frame_previous)[0]
+        root = chain[-1]
+        # A generator's frame has no previous one while it is being suspended.
+        at_root = root.entry and root.owner != self._layout.owner_generator
+        if not at_root and root.owner != self._layout.owner_c_stack:
+            raise Torn("a chain that does not end at the thread's root")
+        return chain
+
+    def _frame(self, address: int, content: bytes) -> _Frame:
+        layout = self._layout
+        return _Frame(
+            address,
+            content,
+            WORD.unpack_from(content, layout.frame_code)[0],
+            WORD.unpack_from(content, layout.frame_instruction)[0],
+            INT.unpack_from(content, layout.frame_stack_top)[0],
+            content[layout.frame_owner],
+            layout.frame_entry != ABSENT and bool(content[layout.frame_entry]),
+        )
+
+    def _check_calls(self, chain: list[_Frame]) -> None:
+        """A frame that called another one in the same C frame keeps its stack top meanwhile."""
+        for callee, caller in itertools.pairwise(chain):
+            called_from_c = callee.entry or self._layout.owner_c_stack in (callee.owner, caller.owner)
+            if not called_from_c and caller.stack_top < 0:
+                raise Torn("a frame under one that runs itself")
+
+    def _with_code(self, chain: list[_Frame]) -> tuple[list[tuple[_Frame, Code]], int]:
+        """The frames of Python functions and their code, innermost first, and how many are left out."""
+        frames = [frame for frame in chain if frame.owner != self._layout.owner_c_stack]
+        omitted = max(0, len(frames) - INNERMOST - OUTERMOST)
+        if omitted:
+            frames = frames[:INNERMOST] + frames[INNERMOST + omitted :]
+        pages = Pages(self._memory)
+        pairs = [(frame, self._codes.read(pages, frame.code)) for frame in frames]
+        for frame, code in pairs:
+            # A new frame stands one code unit before its first instruction in 3.11 and 3.12.
+            if not -CODE_UNIT_BYTES <= self._byte_offset(frame, code) < code.size:
+                raise Torn("an instruction outside of its code")
+        return pairs, omitted
+
+    def _evidence(self, pages: Pages, chain: list[_Frame], pairs: list[tuple[_Frame, Code]]) -> Evidence:
+        """What stands still while the thread stays in the innermost frame."""
+        layout = self._layout
+        innermost, *callers = chain
+        fixed = (layout.frame_code, layout.frame_previous, layout.frame_function)
+        still = [(innermost.address + start, innermost.content[start : start + WORD.size]) for start in fixed]
+        words = {frame.address: code.frame_words for frame, code in pairs}
+        for frame in callers:
+            variables = pages.read(
+                frame.address + layout.frame_locals, words.get(frame.address, 0) * WORD.size
+            )
+            still.append((frame.address, frame.content + variables))
+        return tuple(still)
+
+    def _look_again(self, still: Evidence, codes: set[Evidence]) -> None:
+        if not stands(Pages(self._memory), still):
+            raise Torn("a frame has changed")
+        pages = Pages(self._memory)
+        if not all(stands(pages, evidence) for evidence in codes):
+            raise Torn("a code object has changed")
+
+    # What is told of a frame
+
+    def _byte_offset(self, frame: _Frame, code: Code) -> int:
+        return frame.instruction - code.address - self._layout.code_start
+
+    def _has_begun(self, frame: _Frame, code: Code) -> bool:
+        """False while a call is being set up, and for frames of the interpreter's own."""
+        if code.is_internal:
+            return False
+        of_generator = frame.owner == self._layout.owner_generator
+        return of_generator or self._byte_offset(frame, code) >= code.first_traceable
+
+    def _code_frame(self, frame: _Frame, code: Code) -> CodeFrame:
+        offset = self._byte_offset(frame, code)
+        location = code.location(offset)
+        return CodeFrame(
+            code.filename, location.line, code.qualname, offset, location.column, location.end_column
+        )
+
+    def _owner(self, frame: _Frame) -> int:
+        if frame.owner == self._layout.owner_generator:
+            return frame.address - self._layout.coroutine_frame
+        return 0
