@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -28,7 +29,9 @@ def serving(record: Path, port: int) -> Iterator[None]:
     both. Raises LoophoundError when it does not accept within 20 seconds.
     """
     with ending_on_terminate():
-        server = subprocess.Popen(serve_command(record, port))
+        # An option set in the user's environment belongs to their application.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOPHOUND_")}
+        server = subprocess.Popen(serve_command(record, port), env=environment)
         try:
             wait_until_accepting(server, port)
             yield

@@ -44,9 +44,7 @@ async def drive(
     Raises LoophoundError when an endpoint fails, OSError or EOFError when the server goes away.
     """
     load = Load()
-    clients = [
-        asyncio.create_task(_browse(host, port, healthy, start, load)) for start in range(CONCURRENT_CLIENTS)
-    ]
+    clients = [asyncio.create_task(_browse(host, port, healthy, start, load)) for start in range(CONCURRENT_CLIENTS)]
     blocking = asyncio.create_task(_block(host, port, planted, seconds))
     try:
         # A client ends only by failing, and then there is no use in going on.

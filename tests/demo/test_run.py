@@ -16,16 +16,12 @@ from loophound.demo.run import read_stalls, require_extra
 from loophound.errors import ConfigError, LoophoundError
 from tests.demo.records import record
 
-LISTEN = (
-    "import socket, sys, time; server = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
-)
+LISTEN = "import socket, sys, time; server = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
 
 
 def child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Let `code` stand in for the server; its argument is the port."""
-    monkeypatch.setattr(
-        process, "serve_command", lambda record, port: [sys.executable, "-c", code, str(port)]
-    )
+    monkeypatch.setattr(process, "serve_command", lambda record, port: [sys.executable, "-c", code, str(port)])
 
 
 @pytest.fixture
@@ -34,8 +30,8 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
-    def start(command: list[str]) -> subprocess.Popen[bytes]:
-        started.append(popen(command))
+    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        started.append(popen(command, env=env))
         return started[-1]
 
     monkeypatch.setattr(process.subprocess, "Popen", start)
@@ -74,6 +70,13 @@ def test_a_run_too_short_to_keep_the_calls_apart_is_refused() -> None:
 def test_a_server_that_ends_at_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     child(monkeypatch, "raise SystemExit(3)")
     with pytest.raises(LoophoundError, match="exit code 3"), serving(tmp_path / "r", free_port()):
+        pass
+
+
+def test_options_in_the_environment_are_not_for_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOOPHOUND_UDS", "/run/shop.sock")
+    child(monkeypatch, "import os; raise SystemExit(4 if 'LOOPHOUND_UDS' in os.environ else 5)")
+    with pytest.raises(LoophoundError, match="exit code 5"), serving(tmp_path / "r", free_port()):
         pass
 
 

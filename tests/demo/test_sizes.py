@@ -37,9 +37,7 @@ def test_work_of_one_slow_unit_is_done_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("unit_s", [1e-9, 3e-8, 1e-7])
-def test_doubling_work_comes_within_a_factor_of_the_target(
-    monkeypatch: pytest.MonkeyPatch, unit_s: float
-) -> None:
+def test_doubling_work_comes_within_a_factor_of_the_target(monkeypatch: pytest.MonkeyPatch, unit_s: float) -> None:
     units = exponential_size(Machine(monkeypatch).doubling(unit_s), target_s=0.35)
     assert 0.35 / 2**0.5 <= unit_s * 2**units <= 0.35 * 2**0.5
 
