@@ -50,9 +50,11 @@ def culprit_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int
     machinery; with none, the innermost outside Loophound; with none, None.
     """
     end = before_import(frames, base)
-    for index in range(end - 1, base - 1, -1):
-        if origin.is_app(frames[index].file):
-            return index
+    # A server or a plugin loader may be what imports: then the application's line within.
+    for last in (end, len(frames)):
+        for index in range(last - 1, base - 1, -1):
+            if origin.is_app(frames[index].file):
+                return index
     for index in range(end - 1, base - 1, -1):
         if not origin.is_own(frames[index].file):
             return index

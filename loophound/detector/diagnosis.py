@@ -53,7 +53,10 @@ def was_suspended(p: Portrait) -> bool:
 
 
 def was_starved(p: Portrait) -> bool:
-    return p.runqueue is not None and p.runqueue >= MOST
+    """Without the wait for a CPU it would not have been a stall."""
+    if p.runqueue_ns is None or p.runqueue is None or p.runqueue < LITTLE:
+        return False
+    return p.length_ns - p.runqueue_ns < p.threshold_ns
 
 
 def was_collecting(p: Portrait) -> bool:
@@ -73,13 +76,13 @@ def was_importing(p: Portrait) -> bool:
 
 
 def ran_in_c(p: Portrait) -> bool:
-    if p.cpu is None or p.cpu < MOST or p.standing < STANDS_STILL:
+    if p.busy is None or p.busy < MOST or p.standing < STANDS_STILL:
         return False
     return p.unseen_at_once >= MOST or p.in_call >= MOST
 
 
 def ran_python(p: Portrait) -> bool:
-    return p.cpu is not None and p.cpu >= MOST
+    return p.busy is not None and p.busy >= MOST
 
 
 def waits_most_for(kind: Wait) -> Callable[[Portrait], bool]:
@@ -113,8 +116,7 @@ def diagnose(episode: Episode, *, until_ns: int, threshold_ns: int, origin: Orig
     segments = cut(weighed)
     long = [s for s in segments if s.key != IDLE and s.span.length_ns >= threshold_ns]
     if len(long) > 1:
-        findings = [_judge(episode, s.parts, s.span, origin) for s in long]
-        return [f for f in findings if f is not None]
+        return [_judge(episode, s.parts, s.span, threshold_ns, origin) for s in long]
     main = long[0] if long else _dominant(segments, whole)
     if main is not None:
         parts = [p for s in segments if s.key == main.key for p in s.parts]
@@ -122,8 +124,7 @@ def diagnose(episode: Episode, *, until_ns: int, threshold_ns: int, origin: Orig
         # where the culprit did not fill the silence, only its own time is its own.
         idle_ns = sum(s.span.length_ns for s in segments if s.key == IDLE)
         span = whole if idle_ns < whole.length_ns // 10 else main.span
-        finding = _judge(episode, parts, span, origin)
-        return [finding] if finding else []
+        return [_judge(episode, parts, span, threshold_ns, origin)]
     return _without_culprit(episode, weighed, segments, whole, threshold_ns, origin)
 
 
@@ -148,13 +149,13 @@ def _without_culprit(
     threshold_ns: int,
     origin: Origin,
 ) -> list[Finding]:
-    portrait = portray(episode, weighed, whole)
+    portrait = portray(episode, weighed, whole, threshold_ns)
     cause = next((c for c, rule in RULES[:4] if rule(portrait)), None)
     if cause is None:
         busy_ns = sum(s.span.length_ns for s in segments if s.key != IDLE)
         if busy_ns >= threshold_ns:
             cause = Cause.FLOOD
-        elif portrait.cpu is not None and portrait.cpu >= MOST and not weighed:
+        elif portrait.busy is not None and portrait.busy >= MOST and not weighed:
             # It computed for the whole time and nobody could look: the figures alone tell.
             cause = Cause.NATIVE if portrait.unseen_at_once >= MOST else Cause.CPU
         else:
@@ -162,8 +163,8 @@ def _without_culprit(
     return [_finding(episode, cause, portrait, weighed, whole, origin)]
 
 
-def _judge(episode: Episode, parts: Sequence[Weighed], span: Span, origin: Origin) -> Finding | None:
-    portrait = portray(episode, parts, span)
+def _judge(episode: Episode, parts: Sequence[Weighed], span: Span, threshold_ns: int, origin: Origin) -> Finding:
+    portrait = portray(episode, parts, span, threshold_ns)
     cause = next((c for c, rule in RULES if rule(portrait)), None)
     if cause is None:
         cause = _by_name(parts)

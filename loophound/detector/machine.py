@@ -74,6 +74,7 @@ class LoopMachine:
         self._closing: list[Episode] = []
         self._ticked_ns = beat.at_ns
         self._sampled_ns = 0
+        self._present = 0  # ticks in a row that came in time
 
     @property
     def finished(self) -> bool:
@@ -118,6 +119,7 @@ class LoopMachine:
     def _advance(self, now_ns: int) -> list[Command | Event]:
         out: list[Command | Event] = []
         late_ns = now_ns - self.episode.due_ns
+        asked_before = self.state is not State.RESTING
         if self.state is State.RESTING and late_ns >= 0:
             self.state = State.ASKED
             out.append(AskForBeat())
@@ -129,7 +131,10 @@ class LoopMachine:
             self._sampled_ns = now_ns
             out.append(CaptureStack())
         lasted_ns = now_ns - self.episode.began_ns
-        if self.state is State.STALLED and lasted_ns >= ONGOING_NS and not self.episode.announced:
+        # A watchdog that was kept away sees only now what may be over already: it waits for
+        # the answer to its question before it says that the stall goes on.
+        here = self._present >= 2 and asked_before
+        if self.state is State.STALLED and lasted_ns >= ONGOING_NS and here and not self.episode.announced:
             self.episode.announced = True
             out.append(StallWentOn(self.episode, now_ns))
         return out
@@ -141,6 +146,7 @@ class LoopMachine:
     def _note_absence(self, tick: Ticked) -> None:
         due_ns = self._ticked_ns + self.interval_ns
         absent = Span(due_ns + min(tick.deprived_ns, max(0, tick.at_ns - due_ns)), tick.at_ns)
+        self._present = 0 if absent.length_ns > SLACK_NS else self._present + 1
         for episode in self._episodes(Span(self._ticked_ns, tick.at_ns)):
             episode.deprived_ns += tick.deprived_ns
             if absent.length_ns > SLACK_NS:

@@ -24,6 +24,8 @@ ENOUGH_FROM_OUTSIDE = 3
 class Portrait:
     """What a stretch looked like."""
 
+    length_ns: int
+    threshold_ns: int
     cpu: float | None  # the loop's thread on a CPU
     others_cpu: float | None  # the other threads of the process on CPUs
     runqueue: float | None  # runnable, but waiting for a CPU
@@ -43,8 +45,17 @@ class Portrait:
     waiting: Waiting | None  # the system call that took most of the waiting
     source: Source | None
 
+    @property
+    def busy(self) -> float | None:
+        """How much the thread computed of the time that the machine gave it: of what it did
+        not spend waiting for a CPU. On a crowded machine the bare share accuses nobody.
+        """
+        if self.cpu is None:
+            return None
+        return min(1.0, self.cpu / max(0.01, 1.0 - (self.runqueue or 0.0)))
 
-def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> Portrait:
+
+def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold_ns: int) -> Portrait:
     total_ns = stretch.length_ns or 1
     runqueue_ns = _runqueue_ns(parts)
     collecting_ns = sum(stretch.overlap_ns(Span(c.began_ns, c.ended_ns)) for c in episode.collections)
@@ -59,6 +70,8 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> Portra
     cpu, others = _cpu_shares(episode, parts, stretch)
     telling = share(lambda s: s.in_call is not None)
     return Portrait(
+        length_ns=stretch.length_ns,
+        threshold_ns=threshold_ns,
         cpu=cpu,
         others_cpu=others,
         runqueue=None if runqueue_ns is None else min(1.0, runqueue_ns / total_ns),

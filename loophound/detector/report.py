@@ -158,8 +158,7 @@ def _wall(at_ns: int) -> str:
 def _evidence(finding: Finding) -> Evidence:
     portrait, collection = finding.portrait, finding.collection
     # A thread that computes is now and then seen waiting for the GIL, which explains nothing.
-    computing = finding.cause in (Cause.CPU, Cause.NATIVE)
-    waiting = None if computing else portrait.waiting
+    waiting = portrait.waiting if finding.cause in (Cause.SLEEP, Cause.IO, Cause.LOCK) else None
     return Evidence(
         cpu_share=None if portrait.cpu is None else round(portrait.cpu, 2),
         syscall=waiting.syscall if waiting else None,

@@ -79,9 +79,9 @@ class Observer:
         self._dropped = 0
 
     def run(self) -> None:
-        # The terminal sends Ctrl-C and Ctrl-Z to everyone in the foreground. The observer
-        # ends with the watched process, not before it.
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP):
+        # Terminals, timeout(1) and service managers signal whole groups of processes. The
+        # observer ends with the watched process, which may have much to do until it does.
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
