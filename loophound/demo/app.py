@@ -44,10 +44,12 @@ rates.trust_env = False  # the service is on this machine: no proxy
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    with slow_rates() as app.state.rates_url, tempfile.TemporaryDirectory(dir=slowest_to_sync()) as folder:
+    disk = await asyncio.to_thread(slowest_to_sync)
+    with tempfile.TemporaryDirectory(prefix="loophound-demo-", dir=disk) as folder:
         app.state.journal = Path(folder) / "orders.log"
         await asyncio.to_thread(calibrate, app.state.journal)
-        yield
+        async with slow_rates() as app.state.rates_url:
+            yield
 
 
 app = FastAPI(title="A shop with planted blockers", lifespan=lifespan)
@@ -57,7 +59,7 @@ def calibrate(journal: Path) -> None:
     sizes.sales = linear_size(sales_report)
     sizes.review_length = exponential_size(lambda length: is_clean("a" * length + "!"))
     sizes.products = linear_size(lambda count: export([PRODUCT] * count))
-    sizes.order_lines = linear_size(lambda count: save_order(journal, count))
+    sizes.order_lines = linear_size(lambda count: save_order(journal, count), clock=time.perf_counter)
     sizes.ratings = linear_size(similarity)
 
 
@@ -176,9 +178,9 @@ async def show_tax(income: int) -> dict[str, int]:
     return {"tax": tax_on(income)}
 
 
-@app.get("/recommendations/{user}")
-async def recommend(user: str) -> dict[str, int]:
-    return {user: similarity(sizes.ratings)}
+@app.get("/similar/{product}")
+async def show_similar(product: str) -> dict[str, int]:
+    return {product: similarity(sizes.ratings)}
 
 
 # Endpoints that do not: nobody may be accused here.

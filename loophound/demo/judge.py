@@ -12,11 +12,16 @@ from loophound.detector.records import Place, Stall
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was reported of one planted blocker; `fault` says what is wrong, None when nothing is."""
+    """What was reported of one planted blocker; `fault` says what is wrong, None when nothing is.
+
+    `excused` are the stalls in its requests for which the report blames nobody, such as those
+    on a machine that gave no CPU.
+    """
 
     planted: Planted
     site: Site
     stalls: tuple[Stall, ...]
+    excused: tuple[Stall, ...]
     fault: str | None
 
     @property
@@ -28,8 +33,7 @@ class Verdict:
 class Judgement:
     """The verdicts in the order of the plan, and the stalls that belong to none of them.
 
-    `accusations` blame code that is healthy; `others` name nobody in the application, such
-    as a machine that gave no CPU.
+    `accusations` blame code that is healthy; `others` blame nobody, or code outside the application.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -50,17 +54,18 @@ def judge(
     """Assign each stall to the planted blocker that it names or whose request it names, and judge it."""
     files = {site.file for site in sites.values()}
     belongs: dict[str, list[Stall]] = {entry.name: [] for entry in planted}
+    excused: dict[str, list[Stall]] = {entry.name: [] for entry in planted}
     accusations: list[Stall] = []
     others: list[Stall] = []
     for stall in last_records(stalls):
-        owner = None if stall.innocent else owner_of(stall, planted, sites)
+        owner = owner_of(stall, planted, sites)
         if owner is not None:
-            belongs[owner.name].append(stall)
+            (excused if stall.innocent else belongs)[owner.name].append(stall)
         elif accuses(stall, healthy, files):
             accusations.append(stall)
         else:
             others.append(stall)
-    verdicts = tuple(_verdict(entry, sites[entry.name], belongs[entry.name]) for entry in planted)
+    verdicts = tuple(_verdict(entry, sites[entry.name], belongs[entry.name], excused[entry.name]) for entry in planted)
     return Judgement(verdicts, tuple(accusations), tuple(others))
 
 
@@ -121,10 +126,10 @@ def place(culprit: Place) -> str:
     return f"{Path(culprit.file).name}:{culprit.line}"
 
 
-def _verdict(planted: Planted, site: Site, stalls: Sequence[Stall]) -> Verdict:
+def _verdict(planted: Planted, site: Site, stalls: Sequence[Stall], excused: Sequence[Stall]) -> Verdict:
     faults = [fault for stall in stalls if (fault := fault_of(stall, planted, site)) is not None]
-    if not stalls:
-        faults.append("not reported")
-    elif len(stalls) < planted.stalls:
-        faults.append(f"{len(stalls)} of {planted.stalls} calls reported")
-    return Verdict(planted, site, tuple(stalls), "; ".join(dict.fromkeys(faults)) or None)
+    if len(stalls) < planted.stalls:
+        told = f"{len(stalls)} of {planted.stalls} calls reported" if stalls else "not reported"
+        causes = " and ".join(dict.fromkeys(stall.cause.value for stall in excused))
+        faults.append(f"{told}, {causes} instead" if excused else told)
+    return Verdict(planted, site, tuple(stalls), tuple(excused), "; ".join(dict.fromkeys(faults)) or None)

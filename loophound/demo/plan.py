@@ -51,11 +51,11 @@ PLANTED = (
     Planted("sqlite", Endpoint("GET", "/reports/sales"), "a slow SQL query", Cause.NATIVE),
     Planted("regex", Endpoint("POST", "/reviews"), "a catastrophic regex", Cause.NATIVE),
     Planted("json", Endpoint("GET", "/export"), "json.dumps of much", Cause.NATIVE),
-    Planted("lock", Endpoint("POST", "/stock/tea"), "a lock that a thread holds", Cause.LOCK),
+    Planted("lock", Endpoint("POST", "/stock/tea"), "a lock a thread holds", Cause.LOCK),
     Planted("subprocess", Endpoint("GET", "/invoices/2024-17"), "subprocess.run", Cause.IO),
     Planted("fsync", Endpoint("POST", "/orders"), "a loop of fsync", Cause.IO),
     Planted("import", Endpoint("GET", "/tax/250"), "a first import", Cause.IMPORT, stalls=1),
-    Planted("loop", Endpoint("GET", "/recommendations/ada"), "a loop in Python", Cause.CPU),
+    Planted("loop", Endpoint("GET", "/similar/7"), "a loop in Python", Cause.CPU),
 )
 
 HEALTHY = (

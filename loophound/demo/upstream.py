@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -27,8 +28,8 @@ class SlowRates(BaseHTTPRequestHandler):
         """Say nothing: the terminal belongs to the reports."""
 
 
-@contextmanager
-def slow_rates() -> Iterator[str]:
+@asynccontextmanager
+async def slow_rates() -> AsyncIterator[str]:
     """Run the service; gives its URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), SlowRates) as server:
         thread = Thread(target=server.serve_forever, name="slow-rates", daemon=True)
@@ -36,5 +37,4 @@ def slow_rates() -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
-            server.shutdown()
-            thread.join()
+            await asyncio.to_thread(server.shutdown)  # waits for the thread's next look around

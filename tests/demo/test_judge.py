@@ -125,7 +125,16 @@ def test_nobody_is_accused_by_an_innocent_stall() -> None:
 
 def test_an_innocent_stall_is_no_report_of_a_blocker() -> None:
     innocent = stall("json", culprit=None, innocent=True, cause="contention")
-    assert fault(replaced("json", innocent), "json") == "not reported"
+    judgement = replaced("json", innocent)
+    assert fault(judgement, "json") == "not reported, contention instead"
+    assert not judgement.passed
+
+
+def test_an_innocent_stall_beside_a_right_report_does_no_harm() -> None:
+    innocent = stall("json", culprit=None, innocent=True, cause="starved")
+    judgement = verdicts([*right_run(), innocent])
+    assert judgement.passed
+    assert next(verdict.excused for verdict in judgement.verdicts if verdict.planted.name == "json") == (innocent,)
 
 
 def test_a_stall_outside_the_application_accuses_none_of_its_code() -> None:
