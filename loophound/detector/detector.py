@@ -176,6 +176,12 @@ class Detector:
         if watched in self._loops:
             self._loops.remove(watched)
 
+    def disregard(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A server starts on this loop: importing an application keeps nobody waiting."""
+        for watched in self._loops:
+            if watched.loop is loop:
+                watched.hush()
+
     def attend(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]] | None) -> None:
         """A server tells who is served on a loop, or that it has ended."""
         if exchanges is None:
@@ -185,6 +191,7 @@ class Detector:
         for watched in self._loops:
             if watched.loop is loop:
                 watched.exchanges = exchanges
+                watched.heed()
 
     # On the faces' thread
 
@@ -227,6 +234,9 @@ class ServerHooks:
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
+
+    def loop_starting(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._detector.disregard(loop)
 
     def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
         self._detector.attend(loop, exchanges)

@@ -18,7 +18,7 @@ SLOT_WORDS = 16
 SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
 
 _TICKED = 0  # header: when the watchdog last woke
-_GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED = range(8)
+_GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET = range(9)
 
 ON_ASYNCIO, ON_UVLOOP, ON_OTHER = 0, 1, 2
 
@@ -88,10 +88,19 @@ class Slot:
     def reported_ns(self, value: int) -> None:
         self._words[_REPORTED] = value
 
+    @property
+    def quiet(self) -> bool:
+        """Nobody waits for this loop yet: take samples, but announce nothing."""
+        return bool(self._words[_QUIET])
+
+    @quiet.setter
+    def quiet(self, value: bool) -> None:
+        self._words[_QUIET] = int(value)
+
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
-        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = 0
+        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = 0
         words[_GENERATION] = generation  # last: from here on the observer looks
 
     def release(self) -> None:

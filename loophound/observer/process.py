@@ -178,7 +178,7 @@ class Observer:
     def _speak(self, slot: Slot, sight: Sight, now_ns: int) -> None:
         """Announce a stall that goes on, when the watched process itself cannot."""
         episode, ticked_ns = sight.episode, self._page.ticked_ns
-        if not self._settings.announce and self._settings.record is None:
+        if slot.quiet or not (self._settings.announce or self._settings.record):
             return
         if episode.announced or slot.reported_ns == episode.beat_ns or now_ns - ticked_ns < SILENT_NS:
             return

@@ -29,8 +29,11 @@ class Exchange(Protocol):
 class Hooks(Protocol):
     """Told once per loop; a hook that raises is logged and unplugged, the server goes on."""
 
+    def loop_starting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The server begins: it imports the application and runs its lifespan; nobody waits yet."""
+
     def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
-        """The loop runs and the server accepts; `exchanges` may be called from any thread."""
+        """The server accepts, called on the loop's thread; `exchanges` may be called from any thread."""
 
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         """The server has stopped; `exchanges` must not be called any more."""

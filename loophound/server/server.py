@@ -78,6 +78,7 @@ class Server:
         """Serve in the running loop, on `sockets` if given. Raises StartupError."""
         self._loop = asyncio.get_running_loop()
         self._take_stops()
+        self._tell_starting()
         with ExitStack() as at_end:
             at_end.enter_context(signals_handled(self.stop))
             app = load_application(self.config)
@@ -127,9 +128,9 @@ class Server:
         ]
         sweep = Sweep(site, keep_alive_s=config.timeout_keep_alive, head_s=config.timeout_head)
         sweep.start()
-        self._tell_started(site)
         try:
             with collector_relaxed():
+                self._tell_started(site)
                 self.started = True
                 await self._stop_asked.wait()
         finally:
@@ -140,6 +141,15 @@ class Server:
             sweep.stop()
             self._tell_stopping(site)
             self.started = False
+
+    def _tell_starting(self) -> None:
+        if self._hooks is None or self._loop is None:
+            return
+        try:
+            self._hooks.loop_starting(self._loop)
+        except Exception:
+            logger.exception("A hook raised in loop_starting(); it is unplugged")
+            self._hooks = None
 
     def _tell_started(self, site: Site) -> None:
         if self._hooks is None:

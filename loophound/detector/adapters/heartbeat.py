@@ -18,6 +18,7 @@ from loophound.detector.facts import LoopBeat, LoopStopped
 from loophound.observer.page import Slot
 from loophound.server.hooks import Exchange
 
+NEVER_NS = 1 << 62
 Exchanges = Callable[[], Iterable[Exchange]]
 
 
@@ -48,6 +49,7 @@ class WatchedLoop:
         self.exchanges: Exchanges | None = None
         self.answers: deque[LoopBeat | LoopStopped] = deque(maxlen=8)
         self.crowds: deque[Crowd] = deque(maxlen=4)
+        self.quiet_until_ns = 0  # silences that began before are not reported
         self.due_ns = 0
         self._threshold_ns = threshold_ns
         self._stopped = False
@@ -75,7 +77,7 @@ class WatchedLoop:
         if beat.at_ns - self.due_ns > self._threshold_ns // 2 and self.exchanges is not None:
             # Two turns later what piled up in the sockets has been read: asyncio queues the
             # callbacks of ready sockets behind what call_soon has put there already.
-            self.loop.call_soon(self.loop.call_soon, self._settle, beat.at_ns)
+            self.loop.call_soon(self.loop.call_soon, self._settle, beat.at_ns, self._present())
 
     def stop(self) -> None:
         """The run ended. Called on the loop's thread, once."""
@@ -84,6 +86,18 @@ class WatchedLoop:
             now = self._now()
             self.answers.append(LoopStopped(now.at_ns, now.cpu_ns, now.process_cpu_ns))
 
+    def hush(self) -> None:
+        """Nobody waits for the loop yet: its silences are nobody's business until `heed()`."""
+        self.quiet_until_ns = NEVER_NS
+        if self.slot is not None:
+            self.slot.quiet = True
+
+    def heed(self) -> None:
+        if self.quiet_until_ns == NEVER_NS:
+            self.quiet_until_ns = time.monotonic_ns()
+            if self.slot is not None:
+                self.slot.quiet = False
+
     def cpu_ns(self) -> int | None:
         """CPU time of the loop's thread, read from any thread; None once the thread is gone."""
         try:
@@ -91,13 +105,20 @@ class WatchedLoop:
         except OSError:
             return None
 
-    def _settle(self, late_beat_ns: int) -> None:
+    def _settle(self, late_beat_ns: int, present: tuple[Exchange, ...]) -> None:
+        # Who was there at the beat may have been answered and gone by now.
+        everybody = tuple(dict.fromkeys(present + self._present()))
+        self.crowds.append(Crowd(late_beat_ns, time.monotonic_ns(), everybody))
+
+    def _present(self) -> tuple[Exchange, ...]:
         exchanges = self.exchanges
-        if exchanges is not None:
-            try:
-                self.crowds.append(Crowd(late_beat_ns, time.monotonic_ns(), tuple(exchanges())))
-            except Exception:
-                self.exchanges = None  # the server has gone; nobody is counted any more
+        if exchanges is None:
+            return ()
+        try:
+            return tuple(exchanges())
+        except Exception:
+            self.exchanges = None  # the server has gone; nobody is counted any more
+            return ()
 
     def _now(self) -> LoopBeat:
         return LoopBeat(time.monotonic_ns(), time.thread_time_ns(), time.process_time_ns())

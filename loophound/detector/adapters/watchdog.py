@@ -139,6 +139,8 @@ class Watchdog(threading.Thread):
                     watch.loop.ask(watch.machine.episode.due_ns)
                 case CaptureStack():
                     self._capture(watch, late)
+                case StallWentOn() | StallEnded() if item.episode.began_ns < watch.loop.quiet_until_ns:
+                    pass
                 case StallWentOn():
                     self._announce(watch, item)
                 case StallEnded():
