@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -132,6 +133,9 @@ def _call_factory(factory: Any, name: str) -> Any:
         app = factory()
     except (Exception, SystemExit) as error:
         raise StartupError(f"the factory {name} raised {_cause(error)}") from error
+    if inspect.iscoroutine(app):
+        app.close()
+        raise StartupError(f"the factory {name} returned a coroutine; an async function cannot be a factory")
     if not callable(app):
         raise StartupError(f"the factory {name} returned {_kind(app)}; it has to return an ASGI application")
     return app

@@ -15,6 +15,10 @@ from loophound.server.asgi import ASGI_VERSION, LIFESPAN_SPEC_VERSION, Applicati
 logger = logging.getLogger("loophound.server")
 
 
+# A lifespan that has said its last message gets so long to return or raise, and as long again once cancelled.
+UNWIND_S = 0.2
+
+
 class Stage(Enum):
     """How far the application's lifespan is."""
 
@@ -135,10 +139,10 @@ class Lifespan:
         """The exception with which the application's lifespan ended, waiting for that end a little."""
         task = self._task
         assert task is not None
-        await asyncio.wait({task}, timeout=1.0)
+        await asyncio.wait({task}, timeout=UNWIND_S)
         if not task.done():
             task.cancel()
-            await asyncio.wait({task}, timeout=1.0)
+            await asyncio.wait({task}, timeout=UNWIND_S)
         if not task.done() or task.cancelled():
             return None
         return task.exception()

@@ -526,8 +526,12 @@ class HttpConnection(asyncio.Protocol):
             return
         self._begin(LINGERING, 0)
         self._unfed = b""
-        if transport.can_write_eof() and not transport.is_closing():
-            transport.write_eof()
+        if not transport.is_closing():
+            try:
+                transport.write_eof()
+            except OSError:  # asyncio's shutdown(2) finds the client gone before its loop does
+                transport.abort()
+                return
         if not self._reading:
             self._reading = True
             transport.resume_reading()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -15,6 +14,7 @@ from loophound.errors import StartupError
 from loophound.server import logs, sockets
 from loophound.server.access_log import stdout_access_log
 from loophound.server.asgi import Application
+from loophound.server.collector import collector_relaxed
 from loophound.server.hooks import Hooks
 from loophound.server.importer import load_application
 from loophound.server.lifespan import Lifespan
@@ -24,9 +24,6 @@ from loophound.server.stop import end_requests, signals_handled
 from loophound.server.sweep import Sweep
 
 logger = logging.getLogger("loophound.server")
-
-# Allocations between collections of the youngest generation while the server runs (CPython's own: 700 or 2000).
-GC_THRESHOLDS = (10_000, 20, 50)
 
 
 class Server:
@@ -80,13 +77,14 @@ class Server:
         self._take_stops()
         self._tell_starting()
         with ExitStack() as at_end:
+            at_end.callback(self._tell_stopping)
             at_end.enter_context(signals_handled(self.stop))
             app = load_application(self.config)
             self.sockets = self._bind(at_end) if sockets is None else sockets
             lifespan = Lifespan(app, self.config.lifespan)
             await lifespan.startup()
             try:
-                await self._serve_until_stopped(self._site(app, lifespan, at_end), at_end)
+                await self._serve_until_stopped(self._site(app, lifespan, at_end))
             finally:
                 await lifespan.shutdown()
 
@@ -116,7 +114,7 @@ class Server:
             unix_path=config.uds,
         )
 
-    async def _serve_until_stopped(self, site: Site, at_end: ExitStack) -> None:
+    async def _serve_until_stopped(self, site: Site) -> None:
         config = self.config
         sockets.listen(self.sockets, config.backlog)
         # Said before the first request is accepted and after the kernel accepts: whoever reads it can connect.
@@ -139,35 +137,34 @@ class Server:
                 listener.close()
             await end_requests(site, config.timeout_graceful_shutdown, self._stop_forced)
             sweep.stop()
-            self._tell_stopping(site)
+            self._tell_stopping()
             self.started = False
 
     def _tell_starting(self) -> None:
-        if self._hooks is None or self._loop is None:
-            return
-        try:
-            self._hooks.loop_starting(self._loop)
-        except Exception:
-            logger.exception("A hook raised in loop_starting(); it is unplugged")
-            self._hooks = None
+        if self._hooks is not None and self._loop is not None:
+            with self._unplugging():
+                self._hooks.loop_starting(self._loop)
 
     def _tell_started(self, site: Site) -> None:
-        if self._hooks is None:
-            return
-        try:
-            self._hooks.loop_started(site.loop, site.exchanges)
-        except Exception:
-            logger.exception("A hook raised in loop_started(); it is unplugged")
-            self._hooks = None
-            site.observed = False
+        if self._hooks is not None:
+            with self._unplugging():
+                self._hooks.loop_started(site.loop, site.exchanges)
+        site.observed = self._hooks is not None
 
-    def _tell_stopping(self, site: Site) -> None:
-        if self._hooks is None:
-            return
+    def _tell_stopping(self) -> None:
+        """Told once, also when the server could not start."""
+        if self._hooks is not None and self._loop is not None:
+            with self._unplugging():
+                self._hooks.loop_stopping(self._loop)
+            self._hooks = None
+
+    @contextmanager
+    def _unplugging(self) -> Iterator[None]:
         try:
-            self._hooks.loop_stopping(site.loop)
+            yield
         except Exception:
-            logger.exception("A hook raised in loop_stopping()")
+            logger.exception("A hook raised; it is unplugged")
+            self._hooks = None
 
 
 def loop_factory(kind: LoopKind) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -182,17 +179,3 @@ def loop_factory(kind: LoopKind) -> Callable[[], asyncio.AbstractEventLoop]:
             raise StartupError(message) from None
         return asyncio.new_event_loop
     return uvloop.new_event_loop
-
-
-@contextmanager
-def collector_relaxed() -> Iterator[None]:
-    """Keep the collector from walking what was loaded at start (0.6 µs a request at 512 connections)."""
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
