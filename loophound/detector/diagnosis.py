@@ -88,7 +88,7 @@ def ran_python(p: Portrait) -> bool:
 def waits_most_for(kind: Wait) -> Callable[[Portrait], bool]:
     def rule(p: Portrait) -> bool:
         seen = sum(p.waits.values())
-        return seen > 0 and p.waits[kind] / seen >= MOST and (kind is not Wait.LOCK or p.standing >= MOST)
+        return seen >= LITTLE and p.waits[kind] / seen >= MOST and (kind is not Wait.LOCK or p.standing >= MOST)
 
     return rule
 
@@ -167,16 +167,16 @@ def _judge(episode: Episode, parts: Sequence[Weighed], span: Span, threshold_ns:
     portrait = portray(episode, parts, span, threshold_ns)
     cause = next((c for c, rule in RULES if rule(portrait)), None)
     if cause is None:
-        cause = _by_name(parts)
+        cause = _without_figures(portrait, parts)
     return _finding(episode, cause, portrait, parts, span, origin)
 
 
-def _by_name(parts: Sequence[Weighed]) -> Cause:
-    """Where no figure decides (a platform without them), the innermost frames' names do."""
+def _without_figures(portrait: Portrait, parts: Sequence[Weighed]) -> Cause:
+    """Where no figure decides (a platform or a moment without them), the circumstances do."""
+    if portrait.unseen_at_once >= MOST:
+        return Cause.NATIVE  # nobody else could run, and it was not seen to wait
     frame = max(parts, key=lambda p: p.span.length_ns).sample.frames[-1]
-    if frame.file.endswith(("/threading.py", "/queue.py")):
-        return Cause.LOCK
-    return Cause.IO
+    return Cause.LOCK if frame.file.endswith(("/threading.py", "/queue.py")) else Cause.IO
 
 
 def _finding(

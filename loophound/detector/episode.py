@@ -34,8 +34,8 @@ class Episode:
 
     beat_ns: int
     due_ns: int
-    cpu_ns: int  # of the loop's thread, at the last beat
-    process_cpu_ns: int
+    cpu_ns: int | None = None  # of the loop's thread, at the last beat; not known from outside
+    process_cpu_ns: int | None = None
     ended_ns: int | None = None
     ended_cpu_ns: int | None = None
     ended_process_cpu_ns: int | None = None

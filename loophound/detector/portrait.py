@@ -99,21 +99,27 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
 
 def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tuple[float | None, float | None]:
     """Shares of the loop's thread and of the other threads on a CPU during the stretch."""
-    points = [(episode.beat_ns, episode.cpu_ns)]
+    points = [(episode.beat_ns, episode.cpu_ns)] if episode.cpu_ns is not None else []
     points += [(p.sample.at_ns, p.sample.cpu_ns) for p in parts if p.sample.cpu_ns is not None]
     if episode.ended_ns is not None and episode.ended_cpu_ns is not None:
         points.append((episode.ended_ns, episode.ended_cpu_ns))
     # The kernel accounts for a running thread late when it is read from outside: a reading
     # below an earlier one says nothing.
-    rising = [points[0]]
+    rising = points[:1]
     for point in points[1:]:
         if point[0] > rising[-1][0] and point[1] >= rising[-1][1]:
             rising.append(point)
     if len(rising) < 2:
         return None, None
-    used_ns = _interpolate(rising, stretch.ended_ns) - _interpolate(rising, stretch.began_ns)
-    cpu = min(1.0, max(0.0, used_ns / (stretch.length_ns or 1)))
+    began_ns = max(stretch.began_ns, rising[0][0])
+    ended_ns = min(stretch.ended_ns, rising[-1][0])
+    if ended_ns <= began_ns:
+        return None, None
+    used_ns = _interpolate(rising, ended_ns) - _interpolate(rising, began_ns)
+    cpu = min(1.0, max(0.0, used_ns / (ended_ns - began_ns)))
     if episode.ended_ns is None or episode.ended_process_cpu_ns is None or episode.ended_cpu_ns is None:
+        return cpu, None
+    if episode.cpu_ns is None or episode.process_cpu_ns is None:
         return cpu, None
     own_ns = episode.ended_cpu_ns - episode.cpu_ns
     others_ns = episode.ended_process_cpu_ns - episode.process_cpu_ns - own_ns

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from loophound.detector.diagnosis import diagnose
 from loophound.detector.episode import Episode
+from loophound.detector.machine import ONGOING_NS
 from loophound.detector.records import Stall
 from loophound.detector.report import Reporter, Scene, make_origin
 from loophound.observer.page import ON_ASYNCIO, ON_UVLOOP, Slot
@@ -28,9 +29,11 @@ class Announcer:
         self._settings = settings
         self._reporter = Reporter(make_origin(), SourceLines())
 
-    def announce(self, slot: Slot, episode: Episode, now_ns: int) -> None:
+    def announce(self, slot: Slot, episode: Episode, now_ns: int) -> bool:
+        """Tell of what has lasted a second; False when nothing has."""
         settings = self._settings
         findings = diagnose(episode, until_ns=now_ns, threshold_ns=settings.threshold_ns, origin=self._reporter.origin)
+        lasting = [f for f in findings if f.span.length_ns >= ONGOING_NS - episode.error_ns]
         scene = Scene(
             pid=settings.pid,
             worker=settings.worker,
@@ -43,8 +46,9 @@ class Announcer:
             ongoing=True,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
         )
-        for stall in self._reporter.make(findings, scene):
+        for stall in self._reporter.make(lasting, scene):
             self._tell(stall)
+        return bool(lasting)
 
     def _tell(self, stall: Stall) -> None:
         # A full disk or a closed terminal must not end the observer: the watched process

@@ -12,11 +12,13 @@ import select
 import signal
 import socket
 import time
+from copy import copy
 from dataclasses import dataclass, field
 
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
+from loophound.detector.machine import ONGOING_NS
 from loophound.observer.announce import Announcer
 from loophound.observer.layout import Layout
 from loophound.observer.memory import ProcessMemory
@@ -24,9 +26,9 @@ from loophound.observer.messages import Encoder, greeting
 from loophound.observer.page import ON_ASYNCIO, Page, Slot
 from loophound.observer.walk import Walk, Walker
 
-ONGOING_NS = 1_000_000_000
 # A watchdog that has not woken for so long is kept from running: the observer speaks.
 SILENT_NS = 250_000_000
+RETRY_NS = 250_000_000  # when what was seen so far accuses nobody for a second yet
 MOST_OTHER_THREADS = 32
 OTHER_FRAMES = 24
 LOWEST_PAUSE_NS = 2_000_000
@@ -57,6 +59,7 @@ class Sight:
     episode: Episode
     probe: ThreadProbe
     sampled_ns: int = 0
+    told_ns: int = 0  # when it was last tried to announce the stall
     others: dict[int, ThreadProbe] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -116,19 +119,16 @@ class Observer:
             return False
         if sight is None:
             probe = ThreadProbe(slot.native_id, str(self._settings.pid))
-            sight = self._sights[slot.index] = Sight(generation, Episode(0, 0, 0, 0), probe)
+            sight = self._sights[slot.index] = Sight(generation, Episode(0, 0), probe)
         if sight.episode.beat_ns != beat_ns:
-            sight.episode = Episode(beat_ns, beat_ns + interval_ns, self._cpu_ns(sight), 0)
-            sight.sampled_ns = 0
+            sight.episode = Episode(beat_ns, beat_ns + interval_ns)
+            sight.sampled_ns = sight.told_ns = 0
         if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 2, late_ns // 100):
             sight.sampled_ns = now_ns
             self._sample(slot, sight)
         if late_ns >= ONGOING_NS:
             self._speak(slot, sight, now_ns)
         return True
-
-    def _cpu_ns(self, sight: Sight) -> int:
-        return sight.probe.cpu_and_runqueue_ns()[0] or 0
 
     def _sample(self, slot: Slot, sight: Sight) -> None:
         at_ns = time.monotonic_ns()
@@ -182,10 +182,14 @@ class Observer:
             return
         if episode.announced or slot.reported_ns == episode.beat_ns or now_ns - ticked_ns < SILENT_NS:
             return
-        episode.announced = True
-        slot.announced_ns = episode.beat_ns
-        episode.add_unseen(Span(ticked_ns + self._settings.interval_ns, now_ns))
-        self._announcer.announce(slot, episode, now_ns)
+        if now_ns - sight.told_ns < RETRY_NS:
+            return
+        sight.told_ns = now_ns
+        seen = copy(episode)
+        seen.unseen = [Span(ticked_ns + self._settings.interval_ns, now_ns)]
+        if self._announcer.announce(slot, seen, now_ns):
+            episode.announced = True
+            slot.announced_ns = episode.beat_ns
 
     def _send(self, message: bytes) -> bool:
         try:
