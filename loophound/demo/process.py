@@ -42,7 +42,7 @@ def serving(record: Path, port: int) -> Iterator[None]:
 def serve_command(record: Path, port: int) -> list[str]:
     return [
         sys.executable, "-m", "loophound", "serve", "loophound.demo.app:app",
-        "--host", HOST, "--port", str(port), "--no-access-log",
+        "--host", HOST, "--port", str(port), "--no-access-log", "--timeout-keep-alive", "60",
         "--detect-blocking", "--record", str(record),
     ]  # fmt: skip
 

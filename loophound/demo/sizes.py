@@ -10,8 +10,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 TARGET_S = 0.35  # well above the usual threshold of 0.1 s, even where calibration was off by half
+SCHEDSTAT = Path("/proc/thread-self/schedstat")
 PROBE_S = 0.02  # a trial shorter than this says little
 
 
@@ -29,34 +31,42 @@ class Sizes:
 sizes = Sizes()
 
 
-def linear_size(
-    work: Callable[[int], object], target_s: float = TARGET_S, clock: Callable[[], float] = time.thread_time
-) -> int:
-    """How many units of `work` take `target_s` seconds, where time grows with the number of units.
-
-    The clock is that of the thread's CPU, which other processes do not disturb; work that
-    waits needs time.perf_counter.
-    """
+def linear_size(work: Callable[[int], object], target_s: float = TARGET_S) -> int:
+    """How many units of `work` take `target_s` seconds, where time grows with the number of units."""
     units = 64
-    while (elapsed_s := _best_time_s(work, units, clock)) < PROBE_S:
+    while (elapsed_s := _best_time_s(work, units)) < PROBE_S:
         units *= 4
     return max(1, round(units * target_s / elapsed_s))
 
 
 def exponential_size(work: Callable[[int], object], target_s: float = TARGET_S) -> int:
-    """How many units of `work` take about `target_s` seconds of CPU, where each unit doubles the time."""
+    """How many units of `work` take about `target_s` seconds, where each unit doubles the time."""
     units = 8
-    while (elapsed_s := _best_time_s(work, units, time.thread_time)) < PROBE_S:
+    while (elapsed_s := _best_time_s(work, units)) < PROBE_S:
         units += 1
     return units + round(math.log2(target_s / elapsed_s))
 
 
-def _best_time_s(work: Callable[[int], object], units: int, clock: Callable[[], float]) -> float:
+def undisturbed_time_s() -> float:
+    """A clock that stands still while the machine has no CPU for this thread.
+
+    On a busy machine wall time would make the blockers too short. The second field of schedstat
+    is the time spent waiting on a run queue (Linux, Documentation/scheduler/sched-stats.rst);
+    where there is none, this is wall time.
+    """
+    try:
+        waited_ns = int(SCHEDSTAT.read_text(encoding="ascii").split()[1])
+    except OSError:
+        waited_ns = 0
+    return time.perf_counter() - waited_ns / 1e9
+
+
+def _best_time_s(work: Callable[[int], object], units: int) -> float:
     # The smaller of two: a disturbance can only make a trial slower.
-    return min(_time_s(work, units, clock), _time_s(work, units, clock))
+    return min(_time_s(work, units), _time_s(work, units))
 
 
-def _time_s(work: Callable[[int], object], units: int, clock: Callable[[], float]) -> float:
-    began = clock()
+def _time_s(work: Callable[[int], object], units: int) -> float:
+    began_s = undisturbed_time_s()
     work(units)
-    return clock() - began
+    return undisturbed_time_s() - began_s
