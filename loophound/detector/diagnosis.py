@@ -78,7 +78,10 @@ def was_importing(p: Portrait) -> bool:
 def ran_in_c(p: Portrait) -> bool:
     if p.busy is None or p.busy < MOST or p.standing < STANDS_STILL:
         return False
-    return p.unseen_at_once >= MOST or p.in_call >= MOST
+    if p.unseen_at_once >= MOST or p.in_call >= MOST:
+        return True
+    # One instruction, seen from outside where nothing favours it, and hardly ever from inside.
+    return p.from_outside and p.seen_inside < LITTLE
 
 
 def ran_python(p: Portrait) -> bool:

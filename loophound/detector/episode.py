@@ -40,7 +40,7 @@ class Episode:
     ended_cpu_ns: int | None = None
     ended_process_cpu_ns: int | None = None
     samples: list[Sampled] = field(default_factory=list)
-    unseen: list[Span] = field(default_factory=list)  # when the watchdog itself could not run, though a CPU was there
+    unseen: list[Span] = field(default_factory=list)  # when the watchdog could not look, and not for want of a CPU
     deprived_ns: int = 0  # how long the watchdog waited for a CPU
     collections: list[Collected] = field(default_factory=list)
     announced: bool = False

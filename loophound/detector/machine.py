@@ -21,6 +21,7 @@ from loophound.detector.facts import Collected, Fact, LoopBeat, LoopStopped, Sam
 # ordinary scheduling: CPython hands the GIL over after 5 ms (sys.getswitchinterval).
 GRACE_NS = 50_000_000
 SLACK_NS = 10_000_000
+ALL_DEPRIVED = 0.8
 ONGOING_NS = 1_000_000_000
 
 
@@ -144,12 +145,15 @@ class LoopMachine:
         return max(self.interval_ns * 3 // 4, late_ns // 100)
 
     def _note_absence(self, tick: Ticked) -> None:
-        due_ns = self._ticked_ns + self.interval_ns
-        absent = Span(due_ns + min(tick.deprived_ns, max(0, tick.at_ns - due_ns)), tick.at_ns)
+        absent = Span(self._ticked_ns + self.interval_ns, tick.at_ns)
+        # A thread that waits for the GIL wakes every few milliseconds to ask for it, and on a
+        # crowded machine waits for a CPU each time: only an absence that was all waiting for
+        # a CPU says nothing about the GIL.
+        kept_out = absent.length_ns > SLACK_NS and tick.deprived_ns < absent.length_ns * ALL_DEPRIVED
         self._present = 0 if absent.length_ns > SLACK_NS else self._present + 1
         for episode in self._episodes(Span(self._ticked_ns, tick.at_ns)):
             episode.deprived_ns += tick.deprived_ns
-            if absent.length_ns > SLACK_NS:
+            if kept_out:
                 episode.add_unseen(absent)
         self._ticked_ns = tick.at_ns
 

@@ -41,6 +41,8 @@ class Portrait:
     sampled_unseen: bool  # somebody looked meanwhile
     standing: float  # the one instruction at which most of the time was spent
     in_call: float  # at an instruction that can run C code, of the samples that tell
+    seen_inside: float  # the time for which samples from inside the process stand
+    from_outside: bool  # `standing` comes of samples from outside alone
     waits: dict[Wait, float]
     waiting: Waiting | None  # the system call that took most of the waiting
     source: Source | None
@@ -91,6 +93,8 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         ),
         standing=_standing(parts),
         in_call=share(lambda s: s.in_call) / telling if telling else 0.0,
+        seen_inside=share(lambda s: s.source is Source.WATCHDOG),
+        from_outside=len(_outside(parts)) >= ENOUGH_FROM_OUTSIDE,
         waits={kind: share_of_wait(kind) for kind in Wait},
         waiting=_waiting(parts),
         source=_source(parts),
@@ -141,8 +145,12 @@ def _runqueue_ns(parts: Sequence[Weighed]) -> int | None:
     return known[-1] - known[0] if len(known) >= 2 else None
 
 
+def _outside(parts: Sequence[Weighed]) -> Sequence[Weighed]:
+    return [p for p in parts if p.sample.source is Source.OBSERVER]
+
+
 def _unbiased(parts: Sequence[Weighed]) -> Sequence[Weighed]:
-    outside = [p for p in parts if p.sample.source is Source.OBSERVER]
+    outside = _outside(parts)
     return outside if len(outside) >= ENOUGH_FROM_OUTSIDE else parts
 
 
