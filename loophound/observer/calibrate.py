@@ -60,9 +60,7 @@ def this_thread_state() -> int:
 
 def _require_supported() -> None:
     if sys.implementation.name != "cpython":
-        raise CalibrationError(
-            f"stacks are read from outside on CPython, this is {platform.python_implementation()}"
-        )
+        raise CalibrationError(f"stacks are read from outside on CPython, this is {platform.python_implementation()}")
     if struct.calcsize("P") != WORD.size:
         raise CalibrationError("stacks are read from outside in 64-bit processes only")
     if sysconfig.get_config_var("Py_GIL_DISABLED"):

@@ -93,9 +93,7 @@ class CodeReader:
         if WORD.unpack_from(body, layout.object_type)[0] != layout.code_type:
             raise Torn("no code object")
         units = WORD.unpack_from(body, layout.code_size)[0]
-        words = (
-            INT.unpack_from(body, layout.code_locals)[0] + INT.unpack_from(body, layout.code_stack_size)[0]
-        )
+        words = INT.unpack_from(body, layout.code_locals)[0] + INT.unpack_from(body, layout.code_stack_size)[0]
         if not 0 < units <= MAX_CODE_UNITS or not 0 <= words <= MAX_FRAME_WORDS:
             raise Torn("a code object of an impossible size")
         filename, of_filename = self._text(memory, WORD.unpack_from(body, layout.code_filename)[0])
@@ -155,11 +153,9 @@ def _decode(content: bytes, kind: int) -> str:
 
 def _check_table(table: bytes, first_line: int, size: int) -> None:
     """A location table covers its code exactly; garbage hardly does."""
-    end = 0
     try:
-        for end, _ in entries(table, first_line):
-            pass
+        ends = [end for end, _ in entries(table, first_line)]
     except ValueError as error:
         raise Torn(str(error)) from None
-    if table and end != size:
+    if ends and ends[-1] != size:
         raise Torn("a location table of another code object")

@@ -31,9 +31,7 @@ def code_fields(memory: Readable) -> dict[str, int]:
     codes = _sample_codes()
     copies = [codes[0].replace() for _ in range(8)]
     memory = Pages(memory)
-    starts = {
-        body_of(memory, id(code), _CODE_BYTES).find(code.co_code[:_CODE_PREFIX_BYTES]) for code in codes
-    }
+    starts = {body_of(memory, id(code), _CODE_BYTES).find(code.co_code[:_CODE_PREFIX_BYTES]) for code in codes}
     start = starts.pop()
     if starts or start <= 0:
         raise CalibrationError("the instructions were not found in this interpreter's code objects")
@@ -115,15 +113,11 @@ def text_fields(memory: Readable) -> dict[str, int]:
         ("\U0001f600", 4, "utf-32-" + order),
     ]
     # Several of each kind: what is sought is a few bits, and a hash is 64 of them.
-    samples = [
-        (mark + "calibration" * (n + 1), kind, encoding) for n in range(4) for mark, kind, encoding in kinds
-    ]
+    samples = [(mark + "calibration" * (n + 1), kind, encoding) for n in range(4) for mark, kind, encoding in kinds]
     octets = [b"calibration" * n for n in range(2, 6)]
     memory = Pages(memory)
     bodies = [body_of(memory, id(text), _TEXT_BYTES) for text, _, _ in samples]
-    data = [
-        body.find(text.encode(encoding)) for body, (text, _, encoding) in zip(bodies, samples, strict=True)
-    ]
+    data = [body.find(text.encode(encoding)) for body, (text, _, encoding) in zip(bodies, samples, strict=True)]
     ascii_data, compact_data = data[:2]
     if data != [ascii_data, *[compact_data] * 3] * 4 or not 0 < ascii_data < compact_data:
         raise CalibrationError("the characters were not found in this interpreter's str")

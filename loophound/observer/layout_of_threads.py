@@ -77,9 +77,7 @@ def _chains(memory: Readable, thread: Parked) -> Iterator[tuple[dict[str, int], 
                         yield fields, *chain
 
 
-def _follow(
-    memory: Readable, thread: Parked, top: int, code: int, previous: int
-) -> tuple[list[int], list[int]] | None:
+def _follow(memory: Readable, thread: Parked, top: int, code: int, previous: int) -> tuple[list[int], list[int]] | None:
     frames, shims, address = [top], [], top
     for wanted in thread.codes[1:]:
         address = peek(memory, address + previous)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 # Far above what starting a thread takes on a loaded machine; nobody waits that long unless
 # threads do not start at all (as when green threads replace them).
@@ -27,14 +28,11 @@ class Parked:
 
     state: int = 0
     native_id: int = 0
-    functions: list[types.FunctionType] = field(default_factory=list)
-    coroutine: types.CoroutineType[None, None, None] | None = None
+    functions: list[Callable[[Parked], Any]] = field(default_factory=list)
+    codes: list[types.CodeType] = field(default_factory=list)
+    coroutine: Coroutine[Any, Any, None] | None = None
     arrived: threading.Lock = field(default_factory=threading.Lock)
     release: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def codes(self) -> list[types.CodeType]:
-        return [function.__code__ for function in self.functions]
 
 
 @contextmanager
@@ -49,9 +47,9 @@ def parked(thread_state: Callable[[], int]) -> Iterator[Parked]:
         in_c_call(here)
 
     def called_by_c(here: Parked) -> None:
-        here.coroutine = in_coroutine(here)
+        coroutine = here.coroutine = in_coroutine(here)
         try:
-            here.coroutine.send(None)
+            coroutine.send(None)
         except StopIteration:
             return
 
@@ -60,7 +58,8 @@ def parked(thread_state: Callable[[], int]) -> Iterator[Parked]:
         here.native_id = threading.get_native_id()
         list(map(called_by_c, [here]))
 
-    here = Parked(functions=[in_c_call, in_coroutine, called_by_c, at_the_root])  # type: ignore[list-item]
+    functions = [in_c_call, in_coroutine, called_by_c, at_the_root]
+    here = Parked(functions=[*functions], codes=[function.__code__ for function in functions])
     here.arrived.acquire()
     here.release.acquire()
 

@@ -33,9 +33,7 @@ def peek(memory: Readable, address: int) -> int:
         return 0
 
 
-def place_of(
-    what: str, samples: Iterable[tuple[bytes, int]], form: struct.Struct = WORD, start: int = 0
-) -> int:
+def place_of(what: str, samples: Iterable[tuple[bytes, int]], form: struct.Struct = WORD, start: int = 0) -> int:
     """The first place at which every sample, a pair (memory of an object, value), holds its value.
 
     Raises CalibrationError when there is none.
