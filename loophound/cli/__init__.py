@@ -17,19 +17,30 @@ PROGRAM = "loophound"
 INTERRUPTED_EXIT_CODE = 128 + signal.SIGINT
 
 
-class ProgramInterrupted(BaseException):
-    """The program under `exec` ended by KeyboardInterrupt; its traceback has been printed."""
+class ProgramEnded(BaseException):
+    """The program under `exec` has ended, and all that it had to print is printed.
+
+    From here on the interpreter does as it would for the program alone: exit handlers, the
+    last flush and the messages about it.
+    """
+
+    def __init__(self, code: int, interrupted: bool = False) -> None:
+        self.code = code
+        self.interrupted = interrupted  # by a KeyboardInterrupt that nobody caught
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code."""
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except LoophoundError as error:
         return _fail(str(error), error.exit_code)
-    except ProgramInterrupted:
-        # Python itself ends the process by SIGINT for a KeyboardInterrupt that nobody catches, after
+    except ProgramEnded as end:
+        if not end.interrupted:
+            return end.code
+        # The interpreter ends the process by SIGINT for a KeyboardInterrupt that nobody catches, after
         # threads and exit handlers; it would print the traceback a second time.
         sys.excepthook = lambda *_: None
         raise KeyboardInterrupt from None

@@ -25,7 +25,7 @@ def detection(threshold_ms: float, record: str | None) -> Iterator[Detector]:
     from loophound.detector.detector import Detector
 
     face = TerminalFace(Console(file=sys.stderr))
-    detector = Detector(threshold_ms / 1000, record=record, faces=[face])
+    detector = Detector(threshold_ms / 1000, record=record, faces=[face], announce=True)
     started_in = os.getpid()
     detector.start()
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 from loophound import config
@@ -48,7 +50,7 @@ def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], 
 @config_options(["detect_blocking", "record"])
 @click.option("--fail-on-stall", is_flag=True, help=f"Exit {STALLED_EXIT_CODE} when a clean run stalled.")
 @click.pass_obj
-def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> int:
+def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> NoReturn:
     """Run SCRIPT, or MODULE with -m, as python would, and report who blocks its event loops.
 
     The threshold is 100 ms unless --detect-blocking=MS sets another. The exit code is the
@@ -63,8 +65,10 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> in
 
     threshold_ms = settings.get("detect_blocking") or config.DEFAULT_THRESHOLD_MS
     with detection(threshold_ms, settings.get("record")) as detector:
-        code = program.run(target)
-    return STALLED_EXIT_CODE if fail_on_stall and code == 0 and detector.stalls else code
+        end = program.run(target)
+    if fail_on_stall and end.code == 0 and detector.stalls:
+        end.code = STALLED_EXIT_CODE
+    raise end
 
 
 def _program(words: list[str]) -> program.Program:

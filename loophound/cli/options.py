@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import click
@@ -45,7 +46,7 @@ def complete_optional_values(arguments: list[str]) -> list[str]:
     there, as in `--detect-blocking 50 app:app`.
     """
     defaults = {config.flag_of(name): spec.optional_value for name, spec in config.options() if spec.optional_value}
-    for flag, following in zip(arguments, arguments[1:], strict=False):
+    for flag, following in pairwise(arguments):
         if flag in defaults and following.replace(".", "", 1).isdigit():
             raise ConfigError(f"{flag} takes its value after an equals sign: {flag}={following}")
     return [f"{word}={defaults[word]}" if word in defaults else word for word in arguments]

@@ -14,12 +14,18 @@ import runpy
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
+from itertools import pairwise
 from types import CodeType, ModuleType, TracebackType
 
-from loophound.cli import ProgramInterrupted
+import loophound
+from loophound.cli import ProgramEnded
 from loophound.errors import ConfigError
+
+PACKAGE = os.path.dirname(loophound.__file__)
+OUR_FRAMES = (os.path.join(PACKAGE, "cli", ""), os.path.join(PACKAGE, "detector", ""))
 
 Program = Callable[[], None]
 
@@ -45,11 +51,10 @@ def module(name: str, arguments: list[str]) -> Program:
     return lambda: _run_module(name, ["-m", *arguments])
 
 
-def run(program: Program) -> int:
-    """Run to the end, the threads that the program leaves behind included, and give the exit code.
-
-    Raises ProgramInterrupted when the program ended by KeyboardInterrupt.
-    """
+def run(program: Program) -> ProgramEnded:
+    """Run to the end, the threads that the program leaves behind included, and say how it ended."""
+    # os.fork() warns from Python 3.12 on when there are threads. Here there always are: the detector's.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     interrupted = False
     try:
         program()
@@ -61,9 +66,7 @@ def run(program: Program) -> int:
         code = _report(error)
     _forget_file()
     _wait_for_threads()
-    if interrupted:
-        raise ProgramInterrupted
-    return code
+    return ProgramEnded(code, interrupted)
 
 
 def _run_file(location: str, source: bytes, argv: list[str]) -> None:
@@ -108,8 +111,8 @@ def _enter(argv: list[str], directory: str, loader: object, *, always_on_path: b
 
 
 def _absolute(path: str) -> str:
-    """Like _Py_abspath of Python/fileutils.c: nothing is resolved but a leading `./`."""
-    return path if os.path.isabs(path) else os.path.join(os.getcwd(), path.removeprefix("./"))
+    """Like _Py_abspath of Python/fileutils.c: nothing is resolved, not even a leading `./`."""
+    return os.path.join(os.getcwd(), path)
 
 
 def _exit_code(leave: SystemExit) -> int:
@@ -118,8 +121,9 @@ def _exit_code(leave: SystemExit) -> int:
     if isinstance(leave.code, int):
         return leave.code
     _flush(sys.stdout)
-    if sys.stderr is not None:
-        print(leave.code, file=sys.stderr)  # noqa: T201 - sys.exit("text") prints its text
+    stream = sys.stderr or sys.__stderr__  # the interpreter falls back to its own stream in C
+    if stream is not None:
+        print(leave.code, file=stream)
     return 1
 
 
@@ -143,11 +147,30 @@ def _report(error: BaseException) -> int:
 
 
 def _without_our_frames(error: BaseException) -> TracebackType | None:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    """Clean the error, and those that it came from, of this command's frames and the detector's."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = _clean(one.__traceback__)
+        waiting += [other for other in (one.__cause__, one.__context__) if other is not None]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+    return error.__traceback__
+
+
+def _clean(trace: TracebackType | None) -> TracebackType | None:
+    kept = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(OUR_FRAMES):
+            kept.append(trace)
         trace = trace.tb_next
-    error.__traceback__ = trace
-    return trace
+    for one, following in pairwise([*kept, None]):
+        assert one is not None
+        one.tb_next = following
+    return kept[0] if kept else None
 
 
 def _forget_file() -> None:

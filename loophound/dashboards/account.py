@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -148,12 +147,3 @@ def _evidence(seen: Evidence) -> list[str]:
     if seen.captured_by is not None:
         said.append(f"captured by the {safe(seen.captured_by)}")
     return said
-
-
-def relative(file: str) -> str:
-    """A path as short as it can be, from the working directory."""
-    try:
-        short = os.path.relpath(file)
-    except (OSError, ValueError):
-        return file
-    return file if short.startswith("..") else short

@@ -11,8 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from loophound.dashboards.account import Account, relative
+from loophound.dashboards.account import Account
 from loophound.dashboards.repeats import Group
+from loophound.dashboards.wording import count, relative
 
 GUILTY = "red"
 INNOCENT = "yellow"
@@ -71,19 +72,13 @@ def summary_table(groups: Sequence[Group]) -> RenderableType:
 
 def summary_lines(groups: Sequence[Group]) -> str:
     return "\n".join(
-        " · ".join(
-            filter(
-                None,
-                [
-                    f"summary: {group.subject}",
-                    group.cause,
-                    f"{group.times} {'time' if group.times == 1 else 'times'}, "
-                    f"worst {group.worst_s:.2f} s, total {group.total_s:.2f} s",
-                ],
-            )
-        )
-        for group in groups
+        " · ".join(filter(None, [f"summary: {group.subject}", group.cause, _sums(group)])) for group in groups
     )
+
+
+def _sums(group: Group) -> str:
+    times = count(group.times, "time", "times")
+    return f"{times}, worst {group.worst_s:.2f} s, total {group.total_s:.2f} s"
 
 
 def _source(account: Account) -> Iterator[Text]:

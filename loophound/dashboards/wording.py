@@ -43,6 +43,20 @@ def full_place(at: Place | StackFrame | ProfileLine | OtherThread) -> str:
     return safe(f"{at.file}:{at.line} in {at.function}")
 
 
+def relative_place(at: StackFrame) -> str:
+    """The same with the path from the working directory."""
+    return safe(f"{relative(at.file)}:{at.line} in {at.function}")
+
+
+def relative(file: str) -> str:
+    """A path as short as it can be: from the working directory where it lies below."""
+    try:
+        short = os.path.relpath(file)
+    except (OSError, ValueError):
+        return file
+    return file if short.startswith("..") else short
+
+
 def request(stall: Stall) -> str | None:
     """`GET /show/7`."""
     return None if stall.request is None else safe(f"{stall.request.method} {stall.request.path}")
