@@ -38,6 +38,8 @@ class Origin:
         return file.startswith(self.own_root) and not file.startswith(self.own_applications)
 
     def _judge(self, file: str) -> bool:
+        if file.startswith(self.own_applications):  # even where Loophound itself is an installed package
+            return True
         if file.startswith("<frozen ") or any(part in file for part in PACKAGE_DIRECTORIES):
             return False
         if file.startswith(self.library_roots):
