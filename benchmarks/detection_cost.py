@@ -11,6 +11,7 @@ within a pair, and the median and the quartiles over the pairs are shown. CPU ti
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -65,6 +66,8 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         give_up("this takes two cores: one for the server, one for wrk")
+    if os.getloadavg()[0] > 0.5:
+        sys.stderr.write("The machine is busy: believe the CPU per request, not the requests per second.\n")
     report = describe(options.pairs, options.seconds) + "\n\n" + HEADING
     for name, app in APPS.items():
         report += "\n" + row(name, measure(app, options.pairs, options.seconds, cores))
@@ -108,7 +111,7 @@ def measure(app: str, pairs: int, seconds: int, cores: list[int]) -> list[Pair]:
 def run(app: str, detecting: bool, seconds: int, cores: list[int]) -> Run:
     with serving(app, detecting, cores[0]) as (pid, url):
         load(url, WARM_UP_S, cores[1])
-        observers = children_of(pid)
+        observers = observers_of(pid)
         if detecting and not observers:
             give_up("the server runs without its observer: see `loophound doctor`")
         before = cpu_s(pid), sum(map(cpu_s, observers))
@@ -164,9 +167,20 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
-def children_of(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+def observers_of(pid: int) -> list[int]:
+    """The observers of a process; it starts them detached, so they are not its children."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and watched_by(entry) == pid]
+
+
+def watched_by(process: Path) -> int | None:
+    """The process that an observer watches, from its settings; None for any other program."""
+    try:
+        arguments = (process / "cmdline").read_text(encoding="utf-8", errors="replace").rstrip("\0").split("\0")
+    except OSError:  # it has ended, or is another user's
+        return None
+    if arguments[-3:-1] != ["-m", "loophound.observer"]:
+        return None
+    return int(json.loads(arguments[-1])["pid"])
 
 
 def describe(pairs: int, seconds: int) -> str:
@@ -174,7 +188,7 @@ def describe(pairs: int, seconds: int) -> str:
     return (
         f"## Cost of detection, {datetime.now(UTC):%Y-%m-%d}\n\n"
         f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}.\n"
+        f"Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f} at the start.\n"
         f"wrk with {CONNECTIONS} connections on one core, server and observer on another; "
         f"median of {pairs} alternating pairs of {seconds} s, the quartiles in brackets.\n"
         f"Target: a ratio of at least {TARGET_RATIO}."
