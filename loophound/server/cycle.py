@@ -142,7 +142,9 @@ class Cycle:
     def _fell_short(self) -> None:
         if self.answer is ABANDONED:
             return
-        if self.answer is AWAITED:
+        if self.upload is CUT and self.answer is STREAMING:
+            logger.debug("%s: the stream ended when it was told of the disconnect", self.describe())
+        elif self.answer is AWAITED:
             logger.error("%s: the application returned without sending http.response.start", self.describe())
         elif self.answer is HEADED:
             logger.error("%s: the application returned without sending http.response.body", self.describe())

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 
 class Exchange(Protocol):
-    """One request and its response, in flight or the last one that a connection had.
+    """One request and its response, in flight or ended a moment ago.
 
     Read from other threads: each attribute is set once, or changed in one store.
     """

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,8 @@ from typing import Any, cast
 from loophound.config import Config
 from loophound.errors import StartupError
 from loophound.server.asgi import Application
+
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def load_application(config: Config) -> Application:
@@ -36,7 +39,7 @@ def import_attribute(target: str) -> Any:
     """The object that `module:attribute.sub` names. Raises StartupError."""
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
-        raise StartupError(_wrong_form(target, module_name, path))
+        raise StartupError(_wrong_form(target))
     value: Any = _import_module(module_name, target)
     reached = module_name
     for part in path.split("."):
@@ -48,11 +51,12 @@ def import_attribute(target: str) -> Any:
     return value
 
 
-def _wrong_form(target: str, module_name: str, path: str) -> str:
+def _wrong_form(target: str) -> str:
     wants = f"cannot import {target!r}: the application is written as MODULE:ATTRIBUTE, such as main:app"
-    stem, slash, _ = module_name.partition(".py")
-    if target.endswith(".py") or (slash and os.path.exists(module_name)):
-        return f"{wants}; for the file {module_name} that is {stem.strip('./').replace('/', '.')}:{path or 'app'}"
+    if target.endswith(".py"):
+        directory, name = os.path.split(target)
+        where = f", with --app-dir {directory}" if directory else ""
+        return f"{wants}; for this file that is {name.removesuffix('.py')}:app{where}"
     if ":" not in target and target:
         return f"{wants}; the ':' is missing (did you mean {target}:app?)"
     return wants
@@ -98,18 +102,21 @@ def _failed_inside(name: str, error: BaseException) -> StartupError:
 
 
 def _cause(error: BaseException) -> str:
-    """The exception in one line, with the place of its innermost cause outside the import system."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """The exception in one line, with the place that caused it."""
+    message = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
+        return f"{text} at {error.filename}:{error.lineno}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
     ]
-    if not frames:
-        return text
-    return f"{text} at {frames[-1].filename}:{frames[-1].lineno}"
+    # What the user wrote says more than the depth of a library that rejected it.
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    for frame in (own or frames)[-1:]:
+        return f"{text} at {frame.filename}:{frame.lineno}"
+    return text
 
 
 def _no_attribute(target: str, reached: str, part: str, owner: Any) -> str:

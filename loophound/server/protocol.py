@@ -426,6 +426,7 @@ class HttpConnection(asyncio.Protocol):
         if site.observed:
             coroutine = cycle.run_observed(site.app)
             cycle.coroutine_id = id(coroutine)
+            site.recent.append(cycle)
         else:
             coroutine = cycle.run(site.app)
         cycle.task = site.loop.create_task(coroutine)

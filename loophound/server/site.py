@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from loophound.server.targets import Targets
 if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
     from loophound.server.protocol import HttpConnection
+
+MOST_RECENT = 512
 
 
 class Site:
@@ -31,6 +34,7 @@ class Site:
         "observed",
         "orphans",
         "raw_root_path",
+        "recent",
         "root_path",
         "state",
         "stopping",
@@ -66,6 +70,9 @@ class Site:
         self.connections: set[HttpConnection] = set()
         # Requests whose connection is gone, or went on to its next request, before their task ended.
         self.orphans: set[Cycle] = set()
+        # While observed: the requests that began last, for a stall is explained only after it,
+        # when a quick client has long had its answer and asked again or gone.
+        self.recent: deque[Cycle] = deque(maxlen=MOST_RECENT)
         self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
         self.stopping = False
         self._emptied: asyncio.Future[None] | None = None
@@ -90,7 +97,9 @@ class Site:
             await self._emptied
 
     def exchanges(self) -> Iterator[Cycle]:
-        """The current, waiting or last requests of all connections; safe from any thread."""
+        """The current and waiting requests of all connections, and the recent ones; safe from
+        any thread. One may come twice.
+        """
         # list() of a set is one step for other threads: nothing of it runs Python code.
         for connection in list(self.connections):
             cycle = connection.cycle
@@ -98,6 +107,7 @@ class Site:
                 yield cycle
             yield from list(connection.waiting)
         yield from list(self.orphans)
+        yield from list(self.recent)
 
     def tasks(self) -> set[asyncio.Task[None]]:
         """The tasks of all requests that run."""

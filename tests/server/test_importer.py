@@ -19,6 +19,7 @@ MODULES = {
     "lh_syntax.py": "import os\n\ndef f(:\n",
     "lh_raises.py": "def f():\n    raise ValueError('no setting')\n\nf()\n",
     "lh_exits.py": "import sys\nsys.exit('bye')\n",
+    "lh_library.py": "import json, datetime\njson.loads('1', parse_int=datetime.date.fromisoformat)\n",
     "lh_deep.py": "import lh_raises\n",
     "lh_factory.py": "def make():\n    return len\ndef broken():\n    raise KeyError('DB')\ndef empty():\n    pass\n"
     "async def slow():\n    return len\n",
@@ -53,6 +54,8 @@ def test_attributes_and_objects(app_dir: Path) -> None:
     [
         ("lh_good", ["'lh_good'", "MODULE:ATTRIBUTE", "the ':' is missing", "lh_good:app"]),
         ("lh_good.py", ["MODULE:ATTRIBUTE", "lh_good:app"]),
+        ("src/lh_good.py", ["lh_good:app, with --app-dir src"]),
+        ("lh_library:app", ["ValueError: Invalid isoformat string", "lh_library.py:2"]),
         (":app", ["MODULE:ATTRIBUTE"]),
         ("lh_good:", ["MODULE:ATTRIBUTE"]),
         ("", ["MODULE:ATTRIBUTE"]),

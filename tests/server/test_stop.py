@@ -167,6 +167,22 @@ def test_stop_tells_endless_streams_and_leaves_finite_ones(serve: Any) -> None:
     assert finite.rest() == b"b"
 
 
+def test_a_stream_that_returns_when_told_is_no_error(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    running = serve(app, timeout_graceful_shutdown=PATIENCE_S)
+    client = running.connect().get()
+    client.read_until(b"a\r\n")
+    running.server.should_exit = True
+    assert client.rest() == b""  # no last chunk: the client can tell that there was more to come
+    assert "ERROR" not in caplog.text
+
+
 def test_stop_cancels_what_outlasts_the_grace(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     witness = apps.Witness()
     caplog.set_level(logging.INFO)
