@@ -7,14 +7,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from loophound.detector.adapters.heartbeat import WatchedLoop, depth_of
+from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop, depth_of
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of
 from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
-from loophound.detector.diagnosis import diagnose
+from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.records import Cause, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
@@ -200,12 +201,8 @@ class Detector:
         findings = diagnose(
             episode, until_ns=incident.until_ns, threshold_ns=self.threshold_ns, origin=self._reporter.origin
         )
-        works = dict(incident.works)
-        for finding in findings:
-            if finding.unit and finding.unit not in works and crowd is not None:
-                work = find_work(finding.unit, watched.loop, crowd.exchanges, search_tasks=False)
-                if work is not None:
-                    works[finding.unit] = work
+        if crowd is not None:
+            findings = [self._attribute(finding, watched.loop, crowd) for finding in findings]
         scene = Scene(
             pid=self._pid,
             worker=0,
@@ -217,12 +214,18 @@ class Detector:
             slot=watched.slot.index if watched.slot is not None else -1,
             ongoing=incident.ongoing,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
-            works=works,
             arrivals=[Arrival(e.coroutine_id, e.began_ns, e.ended_ns) for e in crowd.exchanges] if crowd else (),
             settled_ns=crowd.settled_ns if crowd else 0,
             thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
         )
         return self._reporter.make(findings, scene)
+
+    def _attribute(self, finding: Finding, loop: asyncio.AbstractEventLoop, crowd: Crowd) -> Finding:
+        """Seen from outside alone, the request is found among those that were there at the end."""
+        sample = finding.sample
+        if finding.work is not None or sample is None or not sample.unit:
+            return finding
+        return replace(finding, work=find_work(sample.unit, sample.at_ns, loop, crowd.exchanges, search_tasks=False))
 
     def _count(self, stall: Stall) -> None:
         if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM:

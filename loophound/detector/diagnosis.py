@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from loophound.detector.blame import Origin, culprit_index
 from loophound.detector.episode import Episode, Span
-from loophound.detector.facts import Collected, Sampled, ThreadSampled
+from loophound.detector.facts import Collected, Sampled, ThreadSampled, Work
 from loophound.detector.frames import CodeFrame
 from loophound.detector.portrait import Portrait, portray
 from loophound.detector.records import INNOCENT, Cause
@@ -38,7 +38,7 @@ class Finding:
     blocking: CodeFrame | None
     profile: tuple[tuple[CodeFrame, float], ...]
     samples: int
-    unit: Hashable
+    work: Work | None
     gil_held: bool | None
     other_thread: ThreadSampled | None
     collection: Collected | None
@@ -198,7 +198,7 @@ def _finding(
         blocking=sample.frames[-1] if sample and sample.frames else None,
         profile=tuple(profile[:MOST_PROFILE_LINES]),
         samples=len(parts),
-        unit=sample.unit if sample else 0,
+        work=next((p.sample.work for p in parts if p.sample.work and sample and p.sample.unit == sample.unit), None),
         gil_held=_gil_held(cause, portrait),
         other_thread=_other_thread(parts) if cause is Cause.CONTENTION else None,
         collection=max(collections, key=lambda c: c.ended_ns - c.began_ns) if collections else None,

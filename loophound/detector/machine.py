@@ -87,6 +87,10 @@ class LoopMachine:
         """A sample or evidence from elsewhere may still belong to one of its stalls."""
         return bool(self._closing) or self.state in (State.OVERDUE, State.STALLED)
 
+    def episode_at(self, at_ns: int) -> Episode | None:
+        """The silence to which something at that time belongs."""
+        return next(iter(self._episodes(Span(at_ns, at_ns + 1))), None)
+
     def feed(self, fact: Fact) -> list[Command | Event]:
         match fact:
             case Ticked():
@@ -158,9 +162,9 @@ class LoopMachine:
         self._ticked_ns = tick.at_ns
 
     def _file(self, sample: Sampled) -> None:
-        for episode in self._episodes(Span(sample.at_ns, sample.at_ns + 1)):
+        episode = self.episode_at(sample.at_ns)
+        if episode is not None:
             episode.add_sample(sample)
-            return
 
     def _episodes(self, span: Span) -> list[Episode]:
         """The episodes that share time with a span, earliest first."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loophound.detector.blame import Origin
 from loophound.detector.diagnosis import Finding
-from loophound.detector.facts import ThreadSampled, Work
+from loophound.detector.facts import ThreadSampled
 from loophound.detector.fingerprint import fingerprint
 from loophound.detector.frames import CodeFrame
 from loophound.detector.records import INNOCENT, Cause, Evidence, OtherThread, Place, ProfileLine, StackFrame, Stall
@@ -46,7 +46,6 @@ class Scene:
     slot: int
     ongoing: bool
     wall_offset_ns: int  # time.time_ns() - time.monotonic_ns()
-    works: Mapping[object, Work] = field(default_factory=dict)
     arrivals: Sequence[Arrival] = ()
     settled_ns: int = 0  # by then the loop had read what had piled up
     thread_names: Mapping[int, str] = field(default_factory=dict)
@@ -79,7 +78,7 @@ class Reporter:
     def _stall(self, finding: Finding, number: int, scene: Scene) -> Stall:
         culprit, blocking, sample = finding.culprit, finding.blocking, finding.sample
         frames = sample.frames if sample is not None else ()
-        work = scene.works.get(finding.unit) if finding.unit else None
+        work = finding.work
         named = culprit or (finding.profile[0][0] if finding.profile else None)
         return Stall(
             id=stall_id(scene.pid, scene.slot, scene.beat_ns, number),
@@ -105,7 +104,7 @@ class Reporter:
             task=work.task if work else None,
             request=work.request if work else None,
             evidence=_evidence(finding),
-            victims=_victims(finding, scene, work),
+            victims=_victims(finding, scene),
             fingerprint=fingerprint(finding.cause, named.file if named else None, named.function if named else None),
             remedy=self._remedy(finding),
         )
@@ -172,9 +171,9 @@ def _evidence(finding: Finding) -> Evidence:
     )
 
 
-def _victims(finding: Finding, scene: Scene, work: Work | None) -> int:
+def _victims(finding: Finding, scene: Scene) -> int:
     """Requests that waited: in flight during the stall, or found waiting when it was over."""
-    own = work.exchange_id if work else 0
+    own = finding.work.exchange_id if finding.work else 0
     until_ns = max(scene.settled_ns, finding.span.ended_ns)
     return sum(
         1

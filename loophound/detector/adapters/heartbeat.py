@@ -115,7 +115,7 @@ class WatchedLoop:
         if exchanges is None:
             return ()
         try:
-            return tuple(exchanges())
+            return tuple(dict.fromkeys(exchanges()))
         except Exception:
             self.exchanges = None  # the server has gone; nobody is counted any more
             return ()

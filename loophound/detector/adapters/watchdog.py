@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loophound.detector.adapters.collections import CollectionWatch
 from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
@@ -14,7 +14,7 @@ from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.sampler import Sampler
 from loophound.detector.adapters.work import find_work
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Ticked, Work
+from loophound.detector.facts import Sampled, Ticked, Work
 from loophound.detector.machine import (
     SLACK_NS,
     AskForBeat,
@@ -27,6 +27,7 @@ from loophound.detector.machine import (
 )
 
 STOPPING_S = 2.0
+FEW_SAMPLES = 8
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Watch:
     loop: WatchedLoop
     machine: LoopMachine
     probe: ThreadProbe | None = None  # opened with the first sample: most runs need none
-    works: dict[object, Work] = field(default_factory=dict)  # by unit, for the stalls still open
+    nameless: set[object] = field(default_factory=set)  # units whose task was sought in vain
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,6 @@ class Incident:
     episode: Episode
     until_ns: int
     ongoing: bool
-    works: dict[object, Work]
     crowd: Crowd | None
 
 
@@ -145,8 +145,8 @@ class Watchdog(threading.Thread):
                     self._announce(watch, item)
                 case StallEnded():
                     self._report(self._incident(watch, item.episode, item.episode.ended_ns or 0, ongoing=False))
-        if not watch.machine.watchful and watch.works:
-            watch.works = {}
+        if watch.nameless and not watch.machine.watchful:
+            watch.nameless = set()
 
     def _capture(self, watch: Watch, late: bool) -> None:
         memory = self._link.memory if self._link is not None else None
@@ -154,8 +154,6 @@ class Watchdog(threading.Thread):
             watch.probe = ThreadProbe(watch.loop.native_id)
         sample = self._sampler.sample(watch.loop, watch.probe, memory, others=late)
         if sample is not None:
-            if sample.work is not None:
-                watch.works[sample.unit] = sample.work
             watch.machine.feed(sample)
 
     def _announce(self, watch: Watch, event: StallWentOn) -> None:
@@ -169,8 +167,8 @@ class Watchdog(threading.Thread):
     def _incident(self, watch: Watch, episode: Episode, until_ns: int, *, ongoing: bool) -> Incident:
         crowd = next((c for c in watch.loop.crowds if c.late_beat_ns == episode.ended_ns), None)
         if crowd is None and watch.loop.exchanges is not None:
-            crowd = Crowd(until_ns, until_ns, tuple(watch.loop.exchanges()))
-        return Incident(watch.loop, episode, until_ns, ongoing, dict(watch.works), crowd)
+            crowd = Crowd(until_ns, until_ns, tuple(dict.fromkeys(watch.loop.exchanges())))
+        return Incident(watch.loop, episode, until_ns, ongoing, crowd)
 
     def _drain_observer(self) -> None:
         if self._link is None:
@@ -179,11 +177,22 @@ class Watchdog(threading.Thread):
             watch = self._by_slot(slot, generation)
             if watch is None:
                 continue
-            if sample.unit and sample.unit not in watch.works:
-                work = find_work(sample.unit, watch.loop.loop, watch.loop.exchanges() if watch.loop.exchanges else ())
-                if work is not None:
-                    watch.works[sample.unit] = work
-            watch.machine.feed(sample)
+            work = self._work_behind(watch, sample)
+            watch.machine.feed(replace(sample, work=work) if work is not None else sample)
+
+    def _work_behind(self, watch: Watch, sample: Sampled) -> Work | None:
+        """The task of a sample from outside: the one of an earlier sample, or a search for it."""
+        episode = watch.machine.episode_at(sample.at_ns)
+        if episode is None or not sample.unit or sample.unit in watch.nameless:
+            return None
+        for earlier in reversed(episode.samples[-FEW_SAMPLES:]):
+            if earlier.unit == sample.unit and earlier.work is not None:
+                return earlier.work
+        loop = watch.loop
+        work = find_work(sample.unit, sample.at_ns, loop.loop, loop.exchanges() if loop.exchanges else ())
+        if work is None:
+            watch.nameless.add(sample.unit)
+        return work
 
     def _by_slot(self, index: int, generation: int) -> Watch | None:
         with self._lock:

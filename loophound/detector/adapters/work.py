@@ -33,11 +33,17 @@ def context_of(task: asyncio.Task[Any]) -> Context | None:
 
 
 def find_work(
-    unit: object, loop: asyncio.AbstractEventLoop, exchanges: Iterable[Exchange], *, search_tasks: bool = True
+    unit: object,
+    at_ns: int,
+    loop: asyncio.AbstractEventLoop,
+    exchanges: Iterable[Exchange],
+    *,
+    search_tasks: bool = True,
 ) -> Work | None:
-    """Who ran the coroutine with this id, when it was only seen from outside."""
+    """Who ran the coroutine with this id at that time, when it was only seen from outside."""
     for exchange in exchanges:
-        if exchange.coroutine_id == unit:
+        # An id is used again once its coroutine has gone: the time tells which one it was.
+        if exchange.coroutine_id == unit and exchange.began_ns <= at_ns and not 0 < exchange.ended_ns < at_ns:
             task = exchange.task
             described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None)) if task else None
             return Work(described, describe_request(exchange), exchange.coroutine_id)
