@@ -68,6 +68,9 @@ AWAITED, HEADED, STREAMING = Answer.AWAITED, Answer.HEADED, Answer.STREAMING
 COMPLETE, ABANDONED = Answer.COMPLETE, Answer.ABANDONED
 _OVER = frozenset({COMPLETE, ABANDONED})
 
+# A request in which a loop was blocked has itself taken as long.
+SLOW_NS = 20_000_000
+
 
 class Cycle:
     """A request in flight."""
@@ -431,6 +434,8 @@ class Cycle:
         site = connection.site
         if site.timed:
             self.ended_ns = monotonic_ns()
+            if site.observed and self.ended_ns - self.began_ns > SLOW_NS:
+                site.slow.append(self)
             if site.access_log is not None:
                 site.access_log.record(self)
         if self._waiters is not None:

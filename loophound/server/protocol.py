@@ -21,7 +21,7 @@ import httptools
 
 from loophound.server import heads
 from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
-from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, Cycle
+from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, HEADED, Cycle
 from loophound.server.flow import WriteFlow
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
@@ -426,7 +426,6 @@ class HttpConnection(asyncio.Protocol):
         if site.observed:
             coroutine = cycle.run_observed(site.app)
             cycle.coroutine_id = id(coroutine)
-            site.recent.append(cycle)
         else:
             coroutine = cycle.run(site.app)
         cycle.task = site.loop.create_task(coroutine)
@@ -496,19 +495,17 @@ class HttpConnection(asyncio.Protocol):
         self.phase = DEAF
         broken = self._incoming
         if in_body and broken is not None:
-            broken.disconnect()
-            if broken is self.cycle and broken.task is None:
-                broken.answer = ABANDONED  # its application has not begun, and will not
-                self.cycle = None
-            elif broken.answer is COMPLETE or broken is self.cycle:
-                # Its own answer comes first where the application still gives one; RFC 9112, section 9.6.
-                broken.close_after()
+            if self.waiting and self.waiting[-1] is broken:
+                self.waiting.pop()
+            elif broken.answer is AWAITED or broken.answer is HEADED:
+                broken.abandon()  # the refusal takes the place of its answer
+            else:
+                broken.disconnect()
+                broken.persistent = False
                 self._farewell = b""
                 if broken.answer is COMPLETE:
                     self._part()
                 return
-            elif self.waiting and self.waiting[-1] is broken:
-                self.waiting.pop()
         if not self._busy() and not self.waiting:
             self._part()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.server import apps
-from tests.server.wire import HOST, Running
+from tests.server.wire import HOST, Running, wait_until
 
 
 def post(*headers: bytes, body: bytes = b"", version: bytes = b"1.1") -> bytes:
@@ -300,9 +300,9 @@ def test_malformed_chunks(serve: Any, data: bytes) -> None:
     client = serve(app).connect()
     client.send(post(b"Transfer-Encoding: chunked"), b"1\r\nx\r\n")
     client.send(data)
-    assert client.response().status in (400, 500)
+    assert client.response().status == 400
     assert client.closed()
-    assert saw[-1:] in ([], ["http.disconnect"])
+    wait_until(lambda: saw[-1:] in ([], ["http.disconnect"]))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_malformed_chunks(serve: Any, data: bytes) -> None:
 def test_chunk_extensions_and_trailers_are_bounded(serve: Any, data: bytes) -> None:
     client = serve(apps.echo).connect()
     client.send(post(b"Transfer-Encoding: chunked"), data)
-    assert client.response().status in (400, 431, 500)
+    assert client.response().status in (400, 431)
 
 
 def test_half_closed_client_gets_its_answer(serve: Any) -> None:

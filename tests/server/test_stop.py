@@ -228,6 +228,9 @@ class Watcher:
         if self.error:
             raise self.error
 
+    def each_exchange(self) -> list[Any]:
+        return list(dict.fromkeys(self.exchanges()))
+
     def loop_stopping(self, loop: Any) -> None:
         self.calls.append("stopping")
 
@@ -246,14 +249,15 @@ def test_hooks_name_the_requests(serve: Any) -> None:
     running = serve(app, hooks=watcher)
     client = running.connect()
     assert client.get(b"/first").response().status == 200
-    [last] = watcher.exchanges()
+    [last] = watcher.each_exchange()
     assert last.scope["path"] == "/first"
     wait_until(lambda: last.ended_ns)
     assert 0 < last.began_ns <= last.ended_ns
     client.get(b"/wait").get(b"/queued")
     assert witness.at_work.wait(5)
-    wait_until(lambda: len(list(watcher.exchanges())) == 2)
-    current, queued = watcher.exchanges()
+    wait_until(lambda: len(watcher.each_exchange()) == 3)
+    current, queued, earlier = watcher.each_exchange()
+    assert earlier is last
     assert current is witness.saw[1]
     assert current.coroutine_id == id(current.task.get_coro())
     assert current.ended_ns == 0
