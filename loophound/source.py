@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tokenize
 from collections import OrderedDict
 from threading import Lock
@@ -37,10 +38,12 @@ class SourceLines:
                 if known is not None and known[0] == changed_ns:
                     self._files.move_to_end(file)
                     return known[1]
-            if status.st_size > LARGEST_FILE_BYTES:
+            # Only a regular file has an end, and does not make its reader wait.
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE_BYTES:
                 return []
             with tokenize.open(file) as source:
-                lines = source.read().splitlines()
+                # Not str.splitlines: it also parts lines at form feeds, where Python counts none.
+                lines = source.read(LARGEST_FILE_BYTES).split("\n")
         except (OSError, SyntaxError, UnicodeError, ValueError):
             return []
         with self._lock:

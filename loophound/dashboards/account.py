@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loophound.dashboards.source import SourceCache, SourceLine
 from loophound.dashboards.stacks import shorten
 from loophound.dashboards.wording import count, duration, full_place, place, request, safe
 from loophound.detector.records import Cause, Evidence, Place, Stall
+from loophound.source import SourceLines
 
 NOBODY = "no line of the loop's code is to blame"
 _LISTED_LINES = 3
+_CONTEXT_LINES = 2  # on each side of the culprit's
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Account:
 
     headline: str
     blame: str
-    source: tuple[SourceLine, ...]
+    source: tuple[tuple[int, str], ...]  # line numbers and texts around the culprit
     marked: int  # number of the culprit's line
     file: str  # the culprit's, empty without one
     stack: tuple[str, ...]
@@ -30,7 +31,7 @@ class Account:
     remedy: str
 
 
-def account(stall: Stall, sources: SourceCache) -> Account:
+def account(stall: Stall, sources: SourceLines) -> Account:
     culprit = stall.culprit
     return Account(
         headline=headline(stall),
@@ -112,13 +113,15 @@ def _collection(stall: Stall) -> str:
     return f"{ran}; {f'{place(stall.culprit)} triggered it' if stall.culprit else NOBODY}"
 
 
-def _source(culprit: Place, sources: SourceCache) -> list[SourceLine]:
-    lines = sources.around(culprit.file, culprit.line)
-    now = next((line.text.strip() for line in lines if line.number == culprit.line), None)
-    if culprit.code is not None and now != culprit.code.strip():
+def _source(culprit: Place, sources: SourceLines) -> list[tuple[int, str]]:
+    lines = sources.lines(culprit.file, culprit.line - _CONTEXT_LINES, culprit.line + _CONTEXT_LINES)
+    now = dict(lines).get(culprit.line)
+    if now is None:
+        lines = []
+    if culprit.code is not None and (now is None or now.strip() != culprit.code.strip()):
         # No source, or one that was edited since it was imported: only the record is right.
-        lines = [SourceLine(culprit.line, culprit.code)]
-    return [SourceLine(number, safe(text.expandtabs(4).rstrip())) for number, text in lines]
+        lines = [(culprit.line, culprit.code)]
+    return [(number, safe(text.expandtabs(4).rstrip())) for number, text in lines]
 
 
 def _profile(stall: Stall) -> str:

@@ -43,7 +43,7 @@ def plain(account: Account) -> str:
     lines = [account.headline]
     if account.blame:
         lines.append(f"  blame: {account.blame}")
-    marked = [line.text.strip() for line in account.source if line.number == account.marked]
+    marked = [text.strip() for number, text in account.source if number == account.marked]
     if account.file:
         lines.append(f"  source: {account.file}:{account.marked}: {''.join(marked)}".rstrip(": "))
     if account.stack:
@@ -83,7 +83,7 @@ def _sums(group: Group) -> str:
 
 def _source(account: Account) -> Iterator[Text]:
     yield Text(relative(account.file), style="dim", overflow="fold")
-    digits = len(str(account.source[-1].number))
+    digits = len(str(account.source[-1][0]))
     for number, text in account.source:
         marked = number == account.marked
         line = Text(f"{'>' if marked else ' '} {number:{digits}} ", style="bold" if marked else "dim")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from loophound.dashboards import layout
 from loophound.dashboards.account import account, headline
 from loophound.dashboards.repeats import Repeats, Telling
-from loophound.dashboards.source import SourceCache
 from loophound.detector.records import Cause, Stall
+from loophound.source import SourceLines
 
 # For streams that cannot show them, such as standard error in the C locale before PEP 538.
 _ASCII = str.maketrans({"·": "|", "…": "..."})
@@ -20,7 +22,7 @@ class TerminalFace:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._sources = SourceCache()
+        self._sources = SourceLines()
         self._repeats = Repeats()
 
     def __call__(self, stall: Stall) -> None:
@@ -47,19 +49,28 @@ class TerminalFace:
 
     def _write(self, rendering: RenderableType, text: str) -> None:
         try:
-            if self._console.is_terminal:
-                # Not console.print straight to the stream: on a broken pipe, rich exits the thread and
-                # points the file descriptor of sys.stdout, which is the program's, to /dev/null.
-                with self._console.capture() as captured:
-                    self._console.print(rendering, highlight=False, markup=False, emoji=False)
-                text = captured.get()
-            else:
-                text += "\n"
+            text = self._render(rendering) if self._console.is_terminal else text + "\n"
             stream = self._console.file
             stream.write(text if _is_unicode(self._console) else text.translate(_ASCII))
             stream.flush()
         except (OSError, ValueError):  # ValueError: the stream is closed, or cannot encode
             return
+
+    def _render(self, rendering: RenderableType) -> str:
+        # On a console of its own, and written by ourselves: where the stream is a broken pipe, rich
+        # ends the thread and points the file descriptor of sys.stdout, the program's, to /dev/null.
+        console = self._console
+        scratch = Console(
+            file=StringIO(),
+            force_terminal=True,
+            width=console.width,
+            color_system=console.color_system,  # type: ignore[arg-type] # its own values, as str
+            no_color=console.no_color,
+            safe_box=console.safe_box,
+        )
+        with scratch.capture() as captured:
+            scratch.print(rendering, highlight=False)
+        return captured.get()
 
 
 def _colour(stall: Stall) -> str:

@@ -1,7 +1,5 @@
 """Small programs for test_exec.py: each ends well or badly in its own way."""
 
-# ruff: noqa: E501
-
 from __future__ import annotations
 
 PROGRAMS = {

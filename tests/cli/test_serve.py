@@ -1,0 +1,157 @@
+"""The options of serve, on their way to Config, Server and Detector."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from typing import Any
+
+import pytest
+
+import loophound.server
+from loophound.cli import main
+from loophound.config import Config, options
+from loophound.errors import ConfigError, StartupError
+
+
+class FakeServer:
+    made: tuple[Config, Any]
+    fails = False
+
+    def __init__(self, config: Config, hooks: Any = None) -> None:
+        FakeServer.made = (config, hooks)
+
+    def run(self) -> None:
+        events.append("run")
+        if FakeServer.fails:
+            raise StartupError("port 80 is taken")
+
+
+class FakeDetector:
+    hooks = object()
+    stalls = 0
+
+    def __init__(self, threshold: float, *, record: str | None, faces: list[Any], **_: Any) -> None:
+        if record == "bad":
+            raise ConfigError("cannot write 'bad'")
+        events.append(f"threshold {threshold} record {record} faces {len(faces)}")
+
+    def start(self) -> None:
+        events.append("start")
+
+    def stop(self) -> None:
+        events.append("stop")
+
+
+events: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    events.clear()
+    monkeypatch.setattr(loophound.server, "Server", FakeServer)
+    monkeypatch.setattr(FakeServer, "fails", False)
+    module = types.ModuleType("loophound.detector.detector")
+    module.Detector = FakeDetector  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in [name for name in os.environ if name.startswith("LOOPHOUND_")]:
+        monkeypatch.delenv(name)
+
+
+def served(*words: str) -> Config:
+    assert main(["serve", *words]) == 0
+    return FakeServer.made[0]
+
+
+def test_defaults() -> None:
+    assert served("app:app") == Config(app="app:app")
+    assert FakeServer.made[1] is None
+    assert events == ["run"]
+
+
+def test_every_option_reaches_config() -> None:
+    given = {
+        "host": "::1", "port": "81", "uds": "/s", "factory": None, "app_dir": "d", "loop": "asyncio",
+        "lifespan": "off", "root_path": "/r", "backlog": "5", "log_level": "error", "access_log": None,
+        "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
+        "detect_blocking": "50", "record": "f",
+    }  # fmt: skip
+    assert set(given) == {name for name, _ in options()}
+    flags = {"factory": "--factory", "access_log": "--no-access-log"}
+    words = [flags.get(name, f"--{name.replace('_', '-')}={value}") for name, value in given.items()]
+    assert served(*words, "app:app") == Config(
+        app="app:app", host="::1", port=81, uds="/s", factory=True, app_dir="d", loop="asyncio", lifespan="off",
+        root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
+        timeout_graceful_shutdown=None, detect_blocking=50, record="f",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--detect-blocking", "app:app"], ["app:app", "--detect-blocking"]])
+def test_the_flag_alone_means_100_ms_and_leaves_the_application(words: list[str]) -> None:
+    settings = served(*words)
+    assert (settings.app, settings.detect_blocking) == ("app:app", 100)
+
+
+def test_the_detector_runs_around_the_server() -> None:
+    served("--detect-blocking=250", "--record", "f", "app:app")
+    assert FakeServer.made[1] is FakeDetector.hooks
+    assert events == ["threshold 0.25 record f faces 1", "start", "run", "stop"]
+
+
+def test_the_detector_stops_when_the_server_cannot_start(capsys: pytest.CaptureFixture[str]) -> None:
+    FakeServer.fails = True
+    assert main(["serve", "--detect-blocking", "app:app"]) == 3
+    assert events[1:] == ["start", "run", "stop"]
+    assert capsys.readouterr().err == "loophound: port 80 is taken\n"
+
+
+def test_an_unwritable_record_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--detect-blocking", "--record=bad", "app:app"]) == 2
+    assert events == []
+    assert capsys.readouterr().err == "loophound: cannot write 'bad'\n"
+
+
+def test_command_line_over_environment_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOPHOUND_PORT", "81")
+    monkeypatch.setenv("LOOPHOUND_ACCESS_LOG", "off")
+    monkeypatch.setenv("LOOPHOUND_DETECT_BLOCKING", "70")
+    assert (served("a:a").port, served("a:a").access_log, served("a:a").detect_blocking) == (81, False, 70)
+    settings = served("a:a", "--port=82", "--access-log", "--detect-blocking=none")
+    assert (settings.port, settings.access_log, settings.detect_blocking) == (82, True, None)
+
+
+def test_a_bad_variable_does_not_matter_where_the_flag_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOPHOUND_PORT", "x")
+    assert served("a:a", "--port=82").port == 82
+    assert main(["serve", "a:a"]) == 2
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["--detect-blocking=0", "--detect-blocking=-1", "--detect-blocking=nan", "--detect-blocking=inf",
+     "--detect-blocking=x", "--detect-blocking=", "--port=http", "--port=70000", "--loop=trio"],
+)  # fmt: skip
+def test_bad_values_are_one_line(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "a:a", word]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"loophound: {word.partition('=')[0]} takes ")
+    assert err.count("\n") == 1
+
+
+def test_without_the_flag_the_detector_is_not_even_imported() -> None:
+    code = (
+        "import sys, loophound.server\n"
+        "class Server:\n"
+        "    def __init__(self, config, hooks=None): pass\n"
+        "    def run(self): print(*sys.modules)\n"
+        "loophound.server.Server = Server\n"
+        "from loophound.cli import main\n"
+        "sys.exit(main(['serve', 'a:a']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = done.stdout.split()
+    assert "loophound.cli.serve" in modules
+    assert not [name for name in modules if name.startswith(("loophound.detector.", "loophound.observer", "rich"))]

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from loophound import config
+from loophound.config import Config, from_env, parse
+from loophound.errors import ConfigError
+
+
+def test_defaults_hold_against_their_own_limits() -> None:
+    settings = Config(app="app:app")
+    assert (settings.host, settings.port, settings.detect_blocking) == ("127.0.0.1", 8000, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("port", "0", 0),
+        ("port", "65535", 65535),
+        ("loop", "uvloop", "uvloop"),
+        ("access_log", "OFF", False),
+        ("factory", "1", True),
+        ("timeout_keep_alive", "2.5", 2.5),
+        ("timeout_graceful_shutdown", "none", None),
+        ("detect_blocking", "50", 50.0),
+        ("detect_blocking", "none", None),
+        ("record", "none", "none"),
+        ("host", "::", "::"),
+    ],
+)
+def test_text_is_read(name: str, text: str, value: object) -> None:
+    read = parse(name, text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+BAD = [
+    ("port", "65536"), ("port", "-1"), ("port", "80.0"), ("port", "http"), ("port", "none"), ("port", ""),
+    ("backlog", "0"), ("loop", "trio"), ("log_level", "INFO"), ("access_log", "perhaps"),
+    ("timeout_keep_alive", "-0.1"), ("timeout_keep_alive", "nan"), ("timeout_keep_alive", "inf"),
+    ("detect_blocking", "0"), ("detect_blocking", "-5"), ("detect_blocking", "nan"),
+    ("detect_blocking", "inf"), ("detect_blocking", "1e999"), ("detect_blocking", "fast"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_bad_text_is_told_with_what_would_be_right(name: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(name, text)
+    message = str(caught.value)
+    assert message.startswith(f"{config.flag_of(name)} takes {config.wanted(name)}")
+    assert "; got " in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "80"), ("port", True), ("port", 8000.0), ("port", None), ("port", -1), ("host", 1), ("host", None),
+        ("access_log", 1), ("access_log", "on"), ("loop", "trio"), ("detect_blocking", 0), ("detect_blocking", True),
+        ("detect_blocking", math.nan), ("detect_blocking", math.inf), ("detect_blocking", "100"),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{config.flag_of(name)} takes"):
+        Config(app="app:app", **{name: value})
+
+
+def test_record_wants_the_detector() -> None:
+    with pytest.raises(ConfigError, match="add --detect-blocking"):
+        Config(app="app:app", record="f")
+    Config(app="app:app", record="f", detect_blocking=100)
+
+
+def test_environment() -> None:
+    environ = {"LOOPHOUND_PORT": "81", "LOOPHOUND_FACTORY": "yes", "LOOPHOUND_HOST": "", "PORT": "1"}
+    assert from_env(environ) == {"port": 81, "factory": True}
+    assert from_env(environ, ["host", "factory"]) == {"factory": True}
+
+
+def test_environment_is_named_in_its_errors() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^LOOPHOUND_PORT takes a whole number from 0 to 65535, such as 8000; got 'x'"
+    ):
+        from_env({"LOOPHOUND_PORT": "x"})
+
+
+@pytest.mark.parametrize("name", [name for name, _ in config.options()])
+def test_every_option_is_described(name: str) -> None:
+    spec, kind, _ = config.table()[name]
+    assert spec.help.endswith(".")
+    assert spec.metavar or kind.choices or kind.type is bool
