@@ -11,9 +11,9 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ from typing import Any
 import requests
 from fastapi import FastAPI
 
-from loophound.demo.scratch import slowest_to_sync
+from loophound.demo.scratch import folder_on_disk
 from loophound.demo.sizes import TARGET_S, exponential_size, linear_size, sizes
 from loophound.demo.upstream import slow_rates
 
@@ -44,12 +44,14 @@ rates.trust_env = False  # the service is on this machine: no proxy
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    disk = await asyncio.to_thread(slowest_to_sync)
-    with tempfile.TemporaryDirectory(prefix="loophound-demo-", dir=disk) as folder:
-        app.state.journal = Path(folder) / "orders.log"
+    folder = await asyncio.to_thread(folder_on_disk)
+    try:
+        app.state.journal = folder / "orders.log"
         await asyncio.to_thread(calibrate, app.state.journal)
         async with slow_rates() as app.state.rates_url:
             yield
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder)
 
 
 app = FastAPI(title="A shop with planted blockers", lifespan=lifespan)
