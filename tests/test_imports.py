@@ -19,7 +19,8 @@ CORE = ("frames", "facts", "records", "machine", "diagnosis", "blame", "remedy",
 # The standard library's data types and pure functions. What is not here wants a reason.
 PURE = {
     "__future__", "abc", "bisect", "collections", "collections.abc", "dataclasses", "enum", "functools", "hashlib",
-    "heapq", "itertools", "math", "operator", "pathlib.PurePath", "pathlib.PurePosixPath", "re", "statistics", "string", "sysconfig", "types", "typing", "posixpath",
+    "heapq", "itertools", "math", "operator", "pathlib.PurePath", "posixpath", "re", "statistics", "string", "types",
+    "typing",
 }  # fmt: skip
 
 
