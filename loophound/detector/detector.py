@@ -214,7 +214,9 @@ class Detector:
             slot=watched.slot.index if watched.slot is not None else -1,
             ongoing=incident.ongoing,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
-            arrivals=[Arrival(e.coroutine_id, e.began_ns, e.ended_ns) for e in crowd.exchanges] if crowd else (),
+            arrivals=[Arrival(id(e.connection), e.coroutine_id, e.began_ns, e.ended_ns) for e in crowd.exchanges]
+            if crowd
+            else (),
             settled_ns=crowd.settled_ns if crowd else 0,
             thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
         )

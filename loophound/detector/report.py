@@ -27,6 +27,7 @@ _CALL = re.compile(r"[A-Za-z_][\w.]*(?=\()")
 class Arrival:
     """An exchange as far as counting it goes: which one, and when it was there."""
 
+    connection_id: int
     coroutine_id: int
     began_ns: int
     ended_ns: int  # 0 while in flight
@@ -175,13 +176,15 @@ def _victims(finding: Finding, scene: Scene) -> int:
     """Requests that waited: in flight during the stall, or found waiting when it was over."""
     own = finding.work.exchange_id if finding.work else 0
     until_ns = max(scene.settled_ns, finding.span.ended_ns)
-    return sum(
-        1
+    waited = {
+        arrival.connection_id
         for arrival in scene.arrivals
         if (not own or arrival.coroutine_id != own)
         and arrival.began_ns <= until_ns
         and (not arrival.ended_ns or arrival.ended_ns > finding.span.began_ns)
-    )
+    }
+    # A quick client may have asked again by then; it waited once all the same.
+    return len(waited)
 
 
 def _other_thread(thread: ThreadSampled | None, names: Mapping[int, str], origin: Origin) -> OtherThread | None:

@@ -19,7 +19,10 @@ class Exchange(Protocol):
     Read from other threads: each attribute is set once, or changed in one store.
     """
 
-    connection: object  # which connection it came on
+    @property
+    def connection(self) -> object:
+        """Which connection it came on."""
+
     scope: Any  # the ASGI scope; "route" is in it where the framework notes one
     task: asyncio.Task[Any] | None
     coroutine_id: int  # id() of the coroutine that runs the application, 0 before it starts

@@ -167,7 +167,8 @@ class Watchdog(threading.Thread):
     def _incident(self, watch: Watch, episode: Episode, until_ns: int, *, ongoing: bool) -> Incident:
         crowd = next((c for c in watch.loop.crowds if c.late_beat_ns == episode.ended_ns), None)
         if crowd is None and watch.loop.exchanges is not None:
-            crowd = Crowd(until_ns, until_ns, tuple(dict.fromkeys(watch.loop.exchanges())))
+            # It has not settled yet: the next stall may be on already.
+            crowd = Crowd(until_ns, time.monotonic_ns(), tuple(dict.fromkeys(watch.loop.exchanges())))
         return Incident(watch.loop, episode, until_ns, ongoing, crowd)
 
     def _drain_observer(self) -> None:
