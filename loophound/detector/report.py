@@ -175,16 +175,15 @@ def _evidence(finding: Finding) -> Evidence:
 def _victims(finding: Finding, scene: Scene) -> int:
     """Requests that waited: in flight during the stall, or found waiting when it was over."""
     own = finding.work.exchange_id if finding.work else 0
+    own_connections = {a.connection_id for a in scene.arrivals if own and a.coroutine_id == own}
     until_ns = max(scene.settled_ns, finding.span.ended_ns)
     waited = {
         arrival.connection_id
         for arrival in scene.arrivals
-        if (not own or arrival.coroutine_id != own)
-        and arrival.began_ns <= until_ns
-        and (not arrival.ended_ns or arrival.ended_ns > finding.span.began_ns)
+        if arrival.began_ns <= until_ns and (not arrival.ended_ns or arrival.ended_ns > finding.span.began_ns)
     }
     # A quick client may have asked again by then; it waited once all the same.
-    return len(waited)
+    return len(waited - own_connections)
 
 
 def _other_thread(thread: ThreadSampled | None, names: Mapping[int, str], origin: Origin) -> OtherThread | None:
