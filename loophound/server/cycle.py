@@ -127,8 +127,13 @@ class Cycle:
                 self._fell_short()
 
     async def run_observed(self, app: Application) -> None:
-        current_exchange.set(self)
-        await self.run(app)
+        token = current_exchange.set(self)
+        try:
+            await self.run(app)
+        finally:
+            # The task holds its context, and this object the task: left set, it would take
+            # the garbage collector to free a request.
+            current_exchange.reset(token)
 
     def _raised(self, error: BaseException) -> None:
         if isinstance(error, GeneratorExit):  # the loop was closed under the task
