@@ -15,6 +15,9 @@ import struct
 import sys
 import sysconfig
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from loophound.observer.layout import WORD, Layout
 from loophound.observer.layout_of_objects import code_fields, text_fields
@@ -28,9 +31,10 @@ __all__ = ["MEMORY_PATH", "CalibrationError", "calibrate", "this_thread_state"]
 
 MEMORY_PATH = "/proc/self/mem"
 
-# A thread that starts or ends meanwhile, or a profiler that runs in the helper thread, can
-# spoil an attempt.
-_ATTEMPTS = 3
+# A thread that starts or ends meanwhile changes the list of threads, and a profiler may still
+# be at work in the helper thread.
+_ATTEMPTS = 10
+_ATTEMPT_PAUSE_S = 0.001
 
 
 def calibrate(memory: Readable | None = None) -> Layout:
@@ -40,13 +44,13 @@ def calibrate(memory: Readable | None = None) -> Layout:
     """
     _require_supported()
     if memory is not None:
-        return _attempts(memory)
+        return _calibrated(memory)
     try:
         fd = os.open(MEMORY_PATH, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise CalibrationError(f"{MEMORY_PATH} cannot be opened: {error.strerror}") from None
     try:
-        return _attempts(ProcessMemory(fd))
+        return _calibrated(ProcessMemory(fd))
     finally:
         os.close(fd)
 
@@ -67,40 +71,43 @@ def _require_supported() -> None:
         raise CalibrationError("the free-threaded build of CPython lays its objects out in another way")
 
 
-def _attempts(memory: Readable) -> Layout:
-    attempt = 1
-    while True:
-        try:
-            return _attempt(memory)
-        except CalibrationError:
-            if attempt == _ATTEMPTS:
-                raise
-            attempt += 1
-
-
-def _attempt(memory: Readable) -> Layout:
+def _calibrated(memory: Readable) -> Layout:
     try:
+        code = code_fields(memory)
+        text = text_fields(memory)
         with parked(this_thread_state) as thread:
-            code = code_fields(memory)
-            text = text_fields(memory)
-            pages = Pages(memory)
-            layout = Layout(
-                **code,
-                **text,
-                **frame_fields(pages, thread, code["code_start"]),
-                **state_fields(pages, thread, this_thread_state(), threading.get_native_id()),
-            )
-            _verify(memory, layout, thread)
-            return layout
+            return _repeat(lambda: _layout_of(memory, thread, code, text))
     except BadAddress as error:
         raise CalibrationError(f"this process cannot read its own memory: {error}") from None
     except HelperThreadError as error:
         raise CalibrationError(f"no helper thread: {error}") from None
 
 
+def _repeat(look: Callable[[], Layout]) -> Layout:
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(CalibrationError):
+            return look()
+        time.sleep(_ATTEMPT_PAUSE_S)
+    return look()
+
+
+def _layout_of(memory: Readable, thread: Parked, code: dict[str, int], text: dict[str, int]) -> Layout:
+    pages = Pages(memory)
+    frames = frame_fields(pages, thread, code["code_start"])
+    states = state_fields(pages, thread, this_thread_state(), threading.get_native_id())
+    layout = Layout(**code, **text, **frames, **states)
+    _verify(memory, layout, thread)
+    return layout
+
+
+def _no_pause() -> None:
+    """The helper thread stands still for as long as it is looked at."""
+
+
 def _verify(memory: Readable, layout: Layout, thread: Parked) -> None:
     """The parked thread's stack must come out right, and its coroutine as the owner of its frame."""
-    walk = Walker(memory, layout).walk(thread.state, thread.native_id)
+    walker = Walker(memory, layout, pause=_no_pause)
+    walk = walker.walk(thread.state, thread.native_id)
     if walk is None:
         raise CalibrationError("the stack of a thread that stands still could not be read")
     found = [(frame.file, frame.function) for frame in reversed(walk.frames)][: len(thread.codes)]
@@ -109,3 +116,6 @@ def _verify(memory: Readable, layout: Layout, thread: Parked) -> None:
         raise CalibrationError("the stack of a thread that stands still came out wrong")
     if owners != [0, id(thread.coroutine), 0, 0]:
         raise CalibrationError("the coroutine that owns a frame came out wrong")
+    known = {(thread.state, thread.native_id), (this_thread_state(), threading.get_native_id())}
+    if not known <= {*walker.threads(thread.state)}:
+        raise CalibrationError("the list of threads came out wrong")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 
 from loophound.observer.layout import ABSENT, INT, WORD
-from loophound.observer.memory import BLOCK_BYTES, Readable
+from loophound.observer.memory import BLOCK_BYTES, BadAddress, Readable
 from loophound.observer.parked import Parked
 from loophound.observer.places import CalibrationError, body_of, peek, place_of
 
@@ -159,9 +160,10 @@ def _newest(memory: Readable, states: list[int], following: int, preceding: int)
 
 
 def _word_place(memory: Readable, start: int, value: int) -> int:
-    for block in range(0, _INTERPRETER_BYTES if start else 0, BLOCK_BYTES):
-        body = body_of(memory, start + block, BLOCK_BYTES)
-        for place in range(0, len(body), WORD.size):
-            if WORD.unpack_from(body, place)[0] == value:
-                return block + place
+    with suppress(BadAddress):  # `start` is a guess
+        for block in range(0, _INTERPRETER_BYTES, BLOCK_BYTES):
+            body = body_of(memory, start + block, BLOCK_BYTES)
+            for place in range(0, len(body) - WORD.size + 1, WORD.size):
+                if WORD.unpack_from(body, place)[0] == value:
+                    return block + place
     return ABSENT

@@ -40,6 +40,7 @@ MAX_CHAIN = 20_000  # frames; a deeper stack is dropped
 INNERMOST = 128  # of a deep stack these many frames are kept at either end
 OUTERMOST = 64
 MAX_THREADS = 4096
+LINK_ATTEMPTS = 3  # the list may change while it is looked at, as threads start and end
 
 
 class Thread(NamedTuple):
@@ -78,7 +79,6 @@ class _Frame(NamedTuple):
 class _Head(NamedTuple):
     """What a thread state says at one moment."""
 
-    links: bytes
     native_id: int
     c_frame: int
     frame: int
@@ -125,21 +125,14 @@ class Walker:
 
     def threads(self, thread_state: int) -> list[Thread]:
         """The threads of the interpreter to which a thread state belongs; empty when it has ended."""
-        layout = self._layout
-        try:
-            newest = self._memory.word(
-                self._memory.word(thread_state + layout.state_interpreter) + layout.interpreter_threads
-            )
-            threads: list[Thread] = []
-            state, newer = newest, 0
-            while state and len(threads) < MAX_THREADS:
-                if self._memory.word(state + layout.state_previous) != newer:
-                    return []
-                threads.append(Thread(state, self._memory.word(state + layout.state_native_id)))
-                state, newer = self._memory.word(state + layout.state_next), state
-        except BadAddress:
-            return []
-        return threads if any(thread.state == thread_state for thread in threads) else []
+        for _ in range(LINK_ATTEMPTS):
+            try:
+                threads = self._threads(thread_state)
+            except (Torn, BadAddress):
+                continue
+            if any(thread.state == thread_state for thread in threads):
+                return threads
+        return []
 
     def _walk(self, state: int, native_id: int) -> Walk:
         head = self._head(state)
@@ -147,7 +140,7 @@ class Walker:
             raise Torn("another thread's state")
         if not head.frame:
             raise Torn("no Python code runs in this thread")
-        self._check_linked(state, head)
+        self._check_linked(state)
         pages = Pages(self._memory)
         chain = self._chain(pages, head.frame)
         if self._head(state) != head:
@@ -161,6 +154,7 @@ class Walker:
             self._look_again(still, codes)
             if self._head(state) != head:
                 raise Torn("the current frame has changed")
+        self._check_linked(state)
         begun = [(frame, code) for frame, code in reversed(pairs) if self._has_begun(frame, code)]
         return Walk(
             frames=tuple(self._code_frame(frame, code) for frame, code in begun),
@@ -179,21 +173,33 @@ class Walker:
         c_frame = 0
         if layout.c_frame != ABSENT:
             c_frame, frame = frame, self._memory.word(frame + layout.c_frame)
-        links = b"".join(
-            content[start : start + WORD.size]
-            for start in (layout.state_next, layout.state_previous, layout.state_interpreter)
-        )
-        return _Head(links, WORD.unpack_from(content, layout.state_native_id)[0], c_frame, frame)
+        return _Head(WORD.unpack_from(content, layout.state_native_id)[0], c_frame, frame)
 
-    def _check_linked(self, state: int, head: _Head) -> None:
+    def _check_linked(self, state: int) -> None:
         """A thread state that was freed is in no list, whatever is left of its contents."""
-        layout = self._layout
-        older, newer, interpreter = (word for (word,) in WORD.iter_unpack(head.links))
-        place = newer + layout.state_next if newer else interpreter + layout.interpreter_threads
-        if self._memory.word(place) != state:
-            raise Torn("a thread state that has ended")
-        if older and self._memory.word(older + layout.state_previous) != state:
-            raise Torn("a thread state that has ended")
+        for _ in range(LINK_ATTEMPTS):
+            if self._is_linked(state):
+                return
+        raise Torn("a thread state that has ended")
+
+    def _threads(self, state: int) -> list[Thread]:
+        layout, word = self._layout, self._memory.word
+        threads: list[Thread] = []
+        newer, state = 0, word(word(state + layout.state_interpreter) + layout.interpreter_threads)
+        while state and len(threads) < MAX_THREADS:
+            if word(state + layout.state_previous) != newer:
+                raise Torn("the list of threads has changed")
+            threads.append(Thread(state, word(state + layout.state_native_id)))
+            newer, state = state, word(state + layout.state_next)
+        return threads
+
+    def _is_linked(self, state: int) -> bool:
+        layout, word = self._layout, self._memory.word
+        older, newer = word(state + layout.state_next), word(state + layout.state_previous)
+        first = word(state + layout.state_interpreter) + layout.interpreter_threads
+        if word(newer + layout.state_next if newer else first) != state:
+            return False
+        return not older or word(older + layout.state_previous) == state
 
     # The frames
 
