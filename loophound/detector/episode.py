@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from loophound.detector.facts import Collected, Sampled
+from loophound.detector.facts import Accounted, Collected, Sampled
 
 # Enough for 10 s of full-rate samples; beyond that every second one goes, which keeps
 # their weights right because a sample stands for the time to its neighbours.
 MOST_SAMPLES = 1024
+MOST_ACCOUNTS = 256
 MOST_GAPS = 256
 MOST_COLLECTIONS = 256
 
@@ -41,14 +42,17 @@ class Episode:
     ended_process_cpu_ns: int | None = None
     samples: list[Sampled] = field(default_factory=list)
     unseen: list[Span] = field(default_factory=list)  # when the watchdog could not look, and not for want of a CPU
-    deprived_ns: int = 0  # how long the watchdog waited for a CPU
+    unasked_ns: int = 0  # when it was due, the watchdog waited for a CPU and nobody asked
     collections: list[Collected] = field(default_factory=list)
+    accounts: list[Accounted] = field(default_factory=list)
     announced: bool = False
 
     @property
     def began_ns(self) -> int:
-        """The best guess: between the last beat and the moment when the next was due."""
-        return (self.beat_ns + self.due_ns) // 2
+        """The best guess: between the last beat and the moment when the next was due. Of a time
+        in which nobody asked nothing is known, so it is not counted.
+        """
+        return (self.beat_ns + self.due_ns) // 2 + self.unasked_ns
 
     @property
     def error_ns(self) -> int:
@@ -59,12 +63,17 @@ class Episode:
         if len(self.samples) > MOST_SAMPLES:
             del self.samples[1:-1:2]
 
+    def add_account(self, account: Accounted) -> None:
+        self.accounts.append(account)
+        if len(self.accounts) > MOST_ACCOUNTS:
+            del self.accounts[1:-1:2]
+
     def add_unseen(self, span: Span) -> None:
-        if len(self.unseen) < MOST_GAPS:
-            self.unseen.append(span)
-        else:
-            self.unseen[-1] = Span(self.unseen[-1].began_ns, span.ended_ns)
+        self.unseen.append(span)
+        if len(self.unseen) > MOST_GAPS:
+            self.unseen.remove(min(self.unseen, key=lambda s: s.length_ns))
 
     def add_collection(self, collection: Collected) -> None:
-        if len(self.collections) < MOST_COLLECTIONS:
-            self.collections.append(collection)
+        self.collections.append(collection)
+        if len(self.collections) > MOST_COLLECTIONS:
+            self.collections.remove(min(self.collections, key=lambda c: c.ended_ns - c.began_ns))

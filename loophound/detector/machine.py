@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from loophound.detector.episode import Episode, Span
-from loophound.detector.facts import Collected, Fact, LoopBeat, LoopStopped, Sampled, Ticked
+from loophound.detector.facts import Accounted, Collected, Fact, LoopBeat, LoopStopped, Sampled, Ticked
 
 # The observer's samples come through a socket: a stall is closed this long after its end,
 # so that those on their way still count. A watchdog tick late by less than the slack is
@@ -71,6 +71,7 @@ class LoopMachine:
         self.threshold_ns = threshold_ns
         self.interval_ns = interval_ns
         self.state = State.RESTING
+        self._account: Accounted | None = None
         self.episode = self._new_episode(beat)
         self._closing: list[Episode] = []
         self._ticked_ns = beat.at_ns
@@ -95,6 +96,8 @@ class LoopMachine:
         match fact:
             case Ticked():
                 return self._on_tick(fact)
+            case LoopBeat() | LoopStopped() if self.state is State.STOPPED:
+                pass  # an answer that was on its way when the watch ended
             case LoopBeat():
                 self._end_episode(fact)
                 self.episode = self._new_episode(fact)
@@ -104,6 +107,10 @@ class LoopMachine:
                 self.state = State.STOPPED
             case Sampled():
                 self._file(fact)
+            case Accounted():
+                # Fed at each tick before the beat that it brings: it ends one silence and begins the next.
+                self._account = fact
+                self.episode.add_account(fact)
             case Collected():
                 span = Span(fact.began_ns, fact.ended_ns)
                 for episode in self._episodes(span):
@@ -111,8 +118,11 @@ class LoopMachine:
         return []
 
     def _on_tick(self, tick: Ticked) -> list[Command | Event]:
-        self._note_absence(tick)
+        unasked_ns = self._note_absence(tick)
         out: list[Command | Event] = []
+        if self.state is State.RESTING:
+            # The loop may have been ready to answer all along: it is accused of the rest alone.
+            self.episode.unasked_ns = min(unasked_ns, max(0, tick.at_ns - self.episode.due_ns))
         if self.state is not State.STOPPED:
             out += self._advance(tick.at_ns)
         ready = [e for e in self._closing if e.ended_ns is not None and tick.at_ns >= e.ended_ns + GRACE_NS]
@@ -125,7 +135,9 @@ class LoopMachine:
         out: list[Command | Event] = []
         late_ns = now_ns - self.episode.due_ns
         asked_before = self.state is not State.RESTING
-        if self.state is State.RESTING and late_ns >= 0:
+        # At the tick that is nearest to the due time: a beat comes just after the tick that asked
+        # for it, so the first tick after the due time would be the second next one.
+        if self.state is State.RESTING and late_ns >= -self.interval_ns // 2:
             self.state = State.ASKED
             out.append(AskForBeat())
         if self.state is State.ASKED and late_ns >= self.interval_ns:
@@ -148,18 +160,20 @@ class LoopMachine:
         # A stall that lasts needs fewer samples to be understood: about a hundred in any case.
         return max(self.interval_ns * 3 // 4, late_ns // 100)
 
-    def _note_absence(self, tick: Ticked) -> None:
+    def _note_absence(self, tick: Ticked) -> int:
+        """Note that the watchdog is late, and give how much of that was for want of a CPU alone."""
         absent = Span(self._ticked_ns + self.interval_ns, tick.at_ns)
         # A thread that waits for the GIL wakes every few milliseconds to ask for it, and on a
         # crowded machine waits for a CPU each time: only an absence that was all waiting for
         # a CPU says nothing about the GIL.
-        kept_out = absent.length_ns > SLACK_NS and tick.deprived_ns < absent.length_ns * ALL_DEPRIVED
+        starved = tick.deprived_ns >= absent.length_ns * ALL_DEPRIVED
+        kept_out = absent.length_ns > SLACK_NS and not starved
         self._present = 0 if absent.length_ns > SLACK_NS else self._present + 1
         for episode in self._episodes(Span(self._ticked_ns, tick.at_ns)):
-            episode.deprived_ns += tick.deprived_ns
             if kept_out:
                 episode.add_unseen(absent)
         self._ticked_ns = tick.at_ns
+        return tick.deprived_ns if starved else 0
 
     def _file(self, sample: Sampled) -> None:
         episode = self.episode_at(sample.at_ns)
@@ -177,6 +191,7 @@ class LoopMachine:
             due_ns=beat.at_ns + self.interval_ns,
             cpu_ns=beat.cpu_ns,
             process_cpu_ns=beat.process_cpu_ns,
+            accounts=[self._account] if self._account is not None else [],
         )
 
     def _end_episode(self, fact: LoopBeat | LoopStopped) -> None:
@@ -184,5 +199,5 @@ class LoopMachine:
         episode.ended_ns = fact.at_ns
         episode.ended_cpu_ns = fact.cpu_ns
         episode.ended_process_cpu_ns = fact.process_cpu_ns
-        if fact.at_ns - episode.began_ns >= self.threshold_ns and self.state is not State.STOPPED:
+        if fact.at_ns - episode.began_ns >= self.threshold_ns:
             self._closing.append(episode)

@@ -52,12 +52,13 @@ def weigh(episode: Episode, until_ns: int) -> list[Weighed]:
     # What was seen before the stall can have begun is not a part of it.
     inside = [s for s in samples if s.at_ns >= episode.beat_ns] or samples
     weighed: list[Weighed] = []
-    left_ns = min(began_ns, inside[0].at_ns) if inside else began_ns
+    left_ns = began_ns
     for index, sample in enumerate(inside):
         last = index + 1 == len(inside)
         right_ns = until_ns if last else _boundary_ns(episode, sample, inside[index + 1])
-        weighed.append(Weighed(sample, Span(left_ns, right_ns)))
-        left_ns = right_ns
+        if right_ns > left_ns:
+            weighed.append(Weighed(sample, Span(left_ns, right_ns)))
+            left_ns = right_ns
     return weighed
 
 
