@@ -53,10 +53,13 @@ def was_suspended(p: Portrait) -> bool:
 
 
 def was_starved(p: Portrait) -> bool:
-    """Without the wait for a CPU it would not have been a stall."""
-    if p.runqueue_ns is None or p.runqueue is None or p.runqueue < LITTLE:
-        return False
-    return p.length_ns - p.runqueue_ns < p.threshold_ns
+    """With a CPU at hand it would not have been a stall."""
+    if p.runqueue_ns is not None and (p.runqueue or 0.0) >= LITTLE and p.length_ns - p.runqueue_ns < p.threshold_ns:
+        return True
+    # Ready to run all along and yet not running, without a queue to be seen: a hypervisor or
+    # a quota (cgroups' cpu.max) took the CPU away.
+    ready = p.runnable is not None and p.runnable >= STANDS_STILL
+    return ready and p.busy is not None and p.busy < MOST and p.busy * p.length_ns < p.threshold_ns
 
 
 def was_collecting(p: Portrait) -> bool:

@@ -95,6 +95,7 @@ class Sampled:
     cpu_ns: int | None = None
     runqueue_ns: int | None = None
     waiting: Waiting | None = None  # None: on the CPU, or not known
+    runnable: bool | None = None  # the kernel says that it ran or wanted to; None when not known
     stopped: bool = False  # the kernel says T or t: stopped by a signal or a tracer
     in_call: bool | None = None  # the instruction is one that can run C code; None when not known
     others: tuple[ThreadSampled, ...] = ()
@@ -111,4 +112,12 @@ class Collected:
     collected: int
 
 
-Fact = LoopBeat | LoopStopped | Ticked | Sampled | Collected
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """How long the loop's thread had been runnable without getting a CPU, in all, by then."""
+
+    at_ns: int
+    runqueue_ns: int
+
+
+Fact = LoopBeat | LoopStopped | Ticked | Sampled | Collected | Accounted

@@ -43,6 +43,7 @@ class Portrait:
     in_call: float  # at an instruction that can run C code, of the samples that tell
     seen_inside: float  # the time for which samples from inside the process stand
     from_outside: bool  # `standing` comes of samples from outside alone
+    runnable: float | None  # the kernel had it running or wanting to, of the samples that tell
     waits: dict[Wait, float]
     waiting: Waiting | None  # the system call that took most of the waiting
     source: Source | None
@@ -59,7 +60,7 @@ class Portrait:
 
 def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold_ns: int) -> Portrait:
     total_ns = stretch.length_ns or 1
-    runqueue_ns = _runqueue_ns(parts)
+    runqueue_ns = _runqueue_ns(episode, parts, stretch)
     collecting_ns = sum(stretch.overlap_ns(Span(c.began_ns, c.ended_ns)) for c in episode.collections)
     unseen = [stretch.overlap_ns(span) for span in episode.unseen]
 
@@ -71,6 +72,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
 
     cpu, others = _cpu_shares(episode, parts, stretch)
     telling = share(lambda s: s.in_call is not None)
+    kernel_told = share(lambda s: s.runnable is not None)
     return Portrait(
         length_ns=stretch.length_ns,
         threshold_ns=threshold_ns,
@@ -95,6 +97,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         in_call=share(lambda s: s.in_call) / telling if telling else 0.0,
         seen_inside=share(lambda s: s.source is Source.WATCHDOG),
         from_outside=len(_outside(parts)) >= ENOUGH_FROM_OUTSIDE,
+        runnable=share(lambda s: s.runnable) / kernel_told if kernel_told else None,
         waits={kind: share_of_wait(kind) for kind in Wait},
         waiting=_waiting(parts),
         source=_source(parts),
@@ -107,20 +110,10 @@ def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tu
     points += [(p.sample.at_ns, p.sample.cpu_ns) for p in parts if p.sample.cpu_ns is not None]
     if episode.ended_ns is not None and episode.ended_cpu_ns is not None:
         points.append((episode.ended_ns, episode.ended_cpu_ns))
-    # The kernel accounts for a running thread late when it is read from outside: a reading
-    # below an earlier one says nothing.
-    rising = points[:1]
-    for point in points[1:]:
-        if point[0] > rising[-1][0] and point[1] >= rising[-1][1]:
-            rising.append(point)
-    if len(rising) < 2:
+    growth = _growth(points, stretch)
+    if growth is None:
         return None, None
-    began_ns = max(stretch.began_ns, rising[0][0])
-    ended_ns = min(stretch.ended_ns, rising[-1][0])
-    if ended_ns <= began_ns:
-        return None, None
-    used_ns = _interpolate(rising, ended_ns) - _interpolate(rising, began_ns)
-    cpu = min(1.0, max(0.0, used_ns / (ended_ns - began_ns)))
+    cpu = min(1.0, growth[0] / growth[1])
     if episode.ended_ns is None or episode.ended_process_cpu_ns is None or episode.ended_cpu_ns is None:
         return cpu, None
     if episode.cpu_ns is None or episode.process_cpu_ns is None:
@@ -128,6 +121,31 @@ def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tu
     own_ns = episode.ended_cpu_ns - episode.cpu_ns
     others_ns = episode.ended_process_cpu_ns - episode.process_cpu_ns - own_ns
     return cpu, max(0.0, others_ns / ((episode.ended_ns - episode.beat_ns) or 1))
+
+
+def _runqueue_ns(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> int | None:
+    points = [(a.at_ns, a.runqueue_ns) for a in episode.accounts]
+    points += [(p.sample.at_ns, p.sample.runqueue_ns) for p in parts if p.sample.runqueue_ns is not None]
+    growth = _growth(sorted(points), stretch)
+    return None if growth is None else round(growth[0])
+
+
+def _growth(points: Sequence[tuple[int, int]], stretch: Span) -> tuple[float, int] | None:
+    """How much a counter grew within a stretch, and over how much of it that is known.
+
+    The kernel accounts for a running thread late when it is read from outside: a reading
+    below an earlier one says nothing.
+    """
+    rising = list(points[:1])
+    for point in points[1:]:
+        if point[0] > rising[-1][0] and point[1] >= rising[-1][1]:
+            rising.append(point)
+    if len(rising) < 2:
+        return None
+    began_ns, ended_ns = max(stretch.began_ns, rising[0][0]), min(stretch.ended_ns, rising[-1][0])
+    if ended_ns <= began_ns:
+        return None
+    return _interpolate(rising, ended_ns) - _interpolate(rising, began_ns), ended_ns - began_ns
 
 
 def _interpolate(points: Sequence[tuple[int, int]], at_ns: int) -> float:
@@ -138,11 +156,6 @@ def _interpolate(points: Sequence[tuple[int, int]], at_ns: int) -> float:
             return left[1] + (right[1] - left[1]) * max(0, at_ns - left[0]) / width
         left = right
     return left[1]
-
-
-def _runqueue_ns(parts: Sequence[Weighed]) -> int | None:
-    known = [p.sample.runqueue_ns for p in parts if p.sample.runqueue_ns is not None]
-    return known[-1] - known[0] if len(known) >= 2 else None
 
 
 def _outside(parts: Sequence[Weighed]) -> Sequence[Weighed]:

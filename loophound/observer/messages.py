@@ -45,6 +45,7 @@ class Encoder:
             "cpu_ns": sample.cpu_ns,
             "runqueue_ns": sample.runqueue_ns,
             "waiting": [sample.waiting.syscall, sample.waiting.target] if sample.waiting else None,
+            "runnable": sample.runnable,
             "stopped": sample.stopped,
             "others": [[o.native_id, o.name, o.cpu_ns, o.frames] for o in sample.others],
         }
@@ -84,6 +85,7 @@ class Decoder:
             cpu_ns=fields["cpu_ns"],
             runqueue_ns=fields["runqueue_ns"],
             waiting=Waiting(*waiting) if waiting else None,
+            runnable=fields["runnable"],
             stopped=fields["stopped"],
             others=tuple(
                 ThreadSampled(native_id, name, cpu_ns, tuple(CodeFrame(*frame) for frame in frames))

@@ -133,7 +133,7 @@ class Observer:
     def _sample(self, slot: Slot, sight: Sight) -> None:
         at_ns = time.monotonic_ns()
         cpu_ns, runqueue_ns = sight.probe.cpu_and_runqueue_ns()
-        waiting = sight.probe.waiting()
+        waiting, runnable = sight.probe.look()
         walk = self._walker.walk(slot.thread_state, slot.native_id)
         if walk is None or slot.generation != sight.generation:
             return
@@ -149,6 +149,7 @@ class Observer:
             cpu_ns=cpu_ns,
             runqueue_ns=runqueue_ns,
             waiting=waiting,
+            runnable=runnable,
             stopped=sight.probe.is_stopped(),
             others=self._others(slot, sight),
         )

@@ -31,6 +31,7 @@ class ThreadProbe:
         self._schedstat = _open(f"{self._task}/schedstat")
         self._syscall = _open(f"{self._task}/syscall")
         self._stat = _open(f"{self._task}/stat")
+        self._sees_calls = False
 
     def close(self) -> None:
         for descriptor in (self._schedstat, self._syscall, self._stat):
@@ -48,12 +49,23 @@ class ThreadProbe:
         text = _read(self._stat)
         return text[text.rfind(b")") + 2 :][:1] in (b"T", b"t")
 
+    def look(self, memory: int | None = None) -> tuple[Waiting | None, bool | None]:
+        """The system call in which the thread stands, and whether it runs or wants to.
+
+        Both None where the kernel does not tell.
+        """
+        waiting = self.waiting(memory)
+        if waiting is not None:
+            return waiting, False
+        return None, True if self._sees_calls else None
+
     def waiting(self, memory: int | None = None) -> Waiting | None:
         """The system call in which the thread stands; None while it runs.
 
         `memory` is a descriptor of the process's memory, for the argument of poll(2).
         """
         fields = _read(self._syscall).split()
+        self._sees_calls = bool(fields)
         if len(fields) < 3 or not fields[0].isdigit():
             return None
         number = int(fields[0])

@@ -46,6 +46,7 @@ class Sampler:
         if cut:
             frames = frames[: watched.base] + frames[watched.base + cut :]
         _, runqueue_ns = probe.cpu_and_runqueue_ns()
+        waiting, runnable = probe.look(memory)
         return Sampled(
             at_ns=at_ns,
             source=Source.WATCHDOG,
@@ -55,7 +56,8 @@ class Sampler:
             unit=id(coroutine) if coroutine is not None else 0,
             cpu_ns=watched.cpu_ns(),
             runqueue_ns=runqueue_ns,
-            waiting=probe.waiting(memory),
+            waiting=waiting,
+            runnable=runnable,
             in_call=known[-1][2],
             others=self._others(threads, watched) if others else (),
             work=work_of(task) if task is not None else None,

@@ -14,7 +14,7 @@ from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.sampler import Sampler
 from loophound.detector.adapters.work import find_work
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Sampled, Ticked, Work
+from loophound.detector.facts import Accounted, Sampled, Ticked, Work
 from loophound.detector.machine import (
     SLACK_NS,
     AskForBeat,
@@ -36,7 +36,7 @@ class Watch:
 
     loop: WatchedLoop
     machine: LoopMachine
-    probe: ThreadProbe | None = None  # opened with the first sample: most runs need none
+    probe: ThreadProbe | None = None  # opened at the first tick: short runs need none
     nameless: set[object] = field(default_factory=set)  # units whose task was sought in vain
 
 
@@ -126,6 +126,7 @@ class Watchdog(threading.Thread):
                 self._forget(watch)
 
     def _feed(self, watch: Watch, tick: Ticked, late: bool) -> None:
+        self._account(watch)
         answers = watch.loop.answers
         out: list[Command | Event] = []
         while answers:
@@ -148,10 +149,17 @@ class Watchdog(threading.Thread):
         if watch.nameless and not watch.machine.watchful:
             watch.nameless = set()
 
+    def _account(self, watch: Watch) -> None:
+        if watch.probe is None:
+            watch.probe = ThreadProbe(watch.loop.native_id)
+        _, runqueue_ns = watch.probe.cpu_and_runqueue_ns()
+        if runqueue_ns is not None:
+            watch.machine.feed(Accounted(time.monotonic_ns(), runqueue_ns))
+
     def _capture(self, watch: Watch, late: bool) -> None:
         memory = self._link.memory if self._link is not None else None
         if watch.probe is None:
-            watch.probe = ThreadProbe(watch.loop.native_id)
+            return
         sample = self._sampler.sample(watch.loop, watch.probe, memory, others=late)
         if sample is not None:
             watch.machine.feed(sample)
