@@ -74,7 +74,7 @@ class CodeReader:
         version = () if layout.code_version == ABSENT else (layout.code_version,)
         # The fields from the first line to the location table are set once, when the object is made.
         self._fixed = min(pointers + numbers + version)
-        self._fixed_bytes = max(pointers + numbers + version) + WORD.size - self._fixed
+        self._fixed_end = max(pointers + numbers + version) + WORD.size
 
     def read(self, memory: Readable, address: int) -> Code:
         """The code object at `address`. Raises Torn or BadAddress when there is none."""
@@ -101,12 +101,11 @@ class CodeReader:
         table, of_table = self._bytes(memory, WORD.unpack_from(body, layout.code_line_table)[0])
         first_line = INT.unpack_from(body, layout.code_first_line)[0]
         _check_table(table, first_line, units * 2)
-        evidence = tuple(
-            (address + start, body[start : start + size])
-            for start, size in (
-                (layout.object_type, WORD.size),
-                (layout.code_size, WORD.size),
-                (self._fixed, self._fixed_bytes),
+        evidence: Evidence = tuple(
+            (address + start, body[start:end])
+            for start, end in (
+                (layout.object_type, layout.code_size + WORD.size),
+                (self._fixed, self._fixed_end),
             )
         )
         if layout.code_version == ABSENT or not INT.unpack_from(body, layout.code_version)[0]:
@@ -131,9 +130,7 @@ class CodeReader:
             text = _decode(content, kind)
         except UnicodeError:
             raise Torn("a str with impossible characters") from None
-        # The state is left out: interning a str changes it.
-        fixed = slice(layout.object_type, layout.str_length + WORD.size)
-        return text, ((address + fixed.start, header[fixed]), (data, content))
+        return text, _whole(memory, address + layout.object_type, data + len(content))
 
     def _bytes(self, memory: Readable, address: int) -> tuple[bytes, Evidence]:
         layout = self._layout
@@ -142,8 +139,14 @@ class CodeReader:
         if WORD.unpack_from(header, layout.object_type)[0] != layout.bytes_type or length > MAX_TABLE_BYTES:
             raise Torn("no bytes")
         content = memory.read(address + layout.bytes_data, length)
-        fixed = slice(layout.object_type, layout.bytes_length + WORD.size)
-        return content, ((address + fixed.start, header[fixed]), (address + layout.bytes_data, content))
+        end = address + layout.bytes_data + length
+        return content, _whole(memory, address + layout.object_type, end)
+
+
+def _whole(memory: Readable, start: int, end: int) -> Evidence:
+    # From the type on, so without the reference count. The rest of a str or bytes object changes
+    # once at most, when its hash or another form of it is kept; that costs a walk and no truth.
+    return ((start, memory.read(start, end - start)),)
 
 
 def _decode(content: bytes, kind: int) -> str:

@@ -76,6 +76,13 @@ class Pages:
         value: int = WORD.unpack(self.read(address, 8))[0]
         return value
 
+    def again(self) -> Pages:
+        """A new look at the blocks that this one has read, in the same order."""
+        look = Pages(self._memory)
+        for block in self.blocks:
+            look._block(block)
+        return look
+
     def _block(self, first: int) -> bytes:
         block = self.blocks.get(first)
         if block is None:

@@ -35,6 +35,9 @@ from loophound.observer.linetable import CODE_UNIT_BYTES
 from loophound.observer.memory import BadAddress, Pages, Readable
 
 FURTHER_LOOKS = 6
+# A frame keeps its code alive, so that a code object changes only where a frame did; its bytes
+# are read when it is looked up, in the middle and at the end.
+LOOKS_AT_CODES = frozenset({FURTHER_LOOKS // 2, FURTHER_LOOKS - 1})
 LONGEST_PAUSE_S = 40e-6  # between two looks, long against the turn of a loop that calls something
 MAX_CHAIN = 20_000  # frames; a deeper stack is dropped
 INNERMOST = 128  # of a deep stack these many frames are kept at either end
@@ -149,9 +152,14 @@ class Walker:
         pairs, omitted = self._with_code(chain)
         still = self._evidence(pages, chain, pairs)
         codes = {code.evidence for _, code in pairs}
-        for _ in range(FURTHER_LOOKS):
+        for look in range(FURTHER_LOOKS):
             self._pause()
-            self._look_again(still, codes)
+            again = pages.again()
+            # While the GIL is held nothing changes at all, and the blocks are equal as a whole.
+            if again.blocks != pages.blocks and not stands(again, still):
+                raise Torn("a frame has changed")
+            if look in LOOKS_AT_CODES:
+                self._check_codes(codes)
             if self._head(state) != head:
                 raise Torn("the current frame has changed")
         self._check_linked(state)
@@ -266,9 +274,7 @@ class Walker:
             still.append((frame.address, frame.content + variables))
         return tuple(still)
 
-    def _look_again(self, still: Evidence, codes: set[Evidence]) -> None:
-        if not stands(Pages(self._memory), still):
-            raise Torn("a frame has changed")
+    def _check_codes(self, codes: set[Evidence]) -> None:
         pages = Pages(self._memory)
         if not all(stands(pages, evidence) for evidence in codes):
             raise Torn("a code object has changed")

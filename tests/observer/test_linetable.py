@@ -9,13 +9,15 @@ import pytest
 
 from loophound.observer.linetable import NOWHERE, Location, entries, locate
 
-MODULES = (
-    "argparse ast asyncio.base_events asyncio.tasks base64 bdb calendar cmd codecs collections "
-    "configparser contextlib copy csv dataclasses datetime decimal difflib dis email.message enum "
-    "fractions functools heapq http.client http.server inspect json.decoder logging os pathlib pickle "
-    "random re._compiler socket ssl statistics string subprocess tarfile tempfile textwrap threading "
-    "traceback types typing urllib.parse uuid warnings zipfile "
-).split()
+MODULES = [
+    "argparse", "ast", "asyncio.base_events", "asyncio.tasks", "base64", "bdb", "calendar", "cmd",
+    "codecs", "collections", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime",
+    "decimal", "difflib", "dis", "email.message", "enum", "fractions", "functools", "heapq",
+    "http.client", "http.server", "inspect", "json.decoder", "logging", "os", "pathlib", "pickle",
+    "random", "re._compiler", "socket", "ssl", "statistics", "string", "subprocess", "tarfile",
+    "tempfile", "textwrap", "threading", "traceback", "types", "typing", "urllib.parse", "uuid",
+    "warnings", "zipfile",
+]  # fmt: skip
 
 
 def code_objects(code: types.CodeType) -> Iterator[types.CodeType]:
