@@ -14,6 +14,7 @@ from loophound.server.site import Site
 
 INTERVAL_S = 1.0
 SHORTEST_INTERVAL_S = 0.02
+LATENESS = 1.5  # of an interval: a sweep later than that was kept waiting by the loop
 
 
 class Sweep:
@@ -31,6 +32,7 @@ class Sweep:
         self._clock = clock
         shortest_s = min(head_s, keep_alive_s) / 2 if keep_alive_s else head_s / 2
         self.interval_s = max(min(INTERVAL_S, shortest_s), SHORTEST_INTERVAL_S)
+        self._swept_s = site.loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -49,7 +51,11 @@ class Sweep:
         """Visit all connections once."""
         site = self._site
         site.heads.renew(self._clock())
-        site.now_s = now_s = site.loop.time()
+        # Only time in which the loop turned counts: while an application blocks it, a client's
+        # next request waits unread, and its connection would be closed as idle.
+        swept_s, self._swept_s = self._swept_s, site.loop.time()
+        site.now_s += min(self._swept_s - swept_s, self.interval_s * LATENESS)
+        now_s = site.now_s
         # Connections read the time of the last sweep in place of the clock, so an interval is added.
         keep_alive_s = self._keep_alive_s + self.interval_s
         head_s = self._head_s + self.interval_s

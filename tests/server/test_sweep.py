@@ -73,3 +73,15 @@ def test_sweep_renews_the_date() -> None:
     loop.advance(1)
     [prefix], _, _ = site.heads.encode(200, [])
     assert b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" in prefix  # RFC 9110, section 5.6.7
+
+
+def test_time_in_which_the_loop_was_blocked_is_not_held_against_a_client() -> None:
+    loop = FakeLoop()
+    site, _, transport = connected(loop)
+    sweep = Sweep(site, keep_alive_s=5, head_s=10, clock=loop.time)
+    loop.now_s += 60  # blocked all the while: its next request waits in the socket
+    sweep.sweep()
+    assert transport.closed == ""
+    sweep.start()
+    loop.advance(7)
+    assert transport.closed == "closed"
