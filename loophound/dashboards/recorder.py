@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from typing import Self
 
 from loophound.detector.records import Stall
 from loophound.errors import ConfigError
@@ -40,6 +41,12 @@ class RecordFile:
         self._mid_line = written < len(line)
         if self._mid_line:
             raise OSError(errno.ENOSPC, "only part of a record could be written", self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -59,8 +59,8 @@ class Announcer:
         from loophound.dashboards.terminal import TerminalFace
 
         if self._settings.record is not None:
-            with contextlib.suppress(Exception):
-                RecordFile(self._settings.record)(stall)
+            with contextlib.suppress(Exception), RecordFile(self._settings.record) as record:
+                record(stall)
         if self._settings.announce:
             with contextlib.suppress(Exception):
                 TerminalFace(Console(file=sys.stderr))(stall)

@@ -76,9 +76,8 @@ def test_a_record_that_was_cut_does_not_spoil_the_next(tmp_path: Path, monkeypat
 
 
 def test_a_closed_file_is_an_error(tmp_path: Path) -> None:
-    record = RecordFile(tmp_path / "f")
-    record.close()
-    record.close()
+    with RecordFile(tmp_path / "f") as record:
+        record.close()
     with pytest.raises(OSError, match="closed"):
         record(stall())
 
