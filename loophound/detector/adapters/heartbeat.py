@@ -19,6 +19,10 @@ from loophound.observer.page import Slot
 from loophound.server.hooks import Exchange
 
 NEVER_NS = 1 << 62
+# By then what piled up while the loop was blocked has been read: new connections take a turn
+# to be accepted and one to be read, and asyncio queues the callbacks of ready sockets behind
+# what call_soon has put there already.
+SETTLING_TURNS = 4
 Exchanges = Callable[[], Iterable[Exchange]]
 
 
@@ -75,9 +79,7 @@ class WatchedLoop:
         if slot is not None:
             slot.base, slot.beat_ns = self.base, beat.at_ns
         if beat.at_ns - self.due_ns > self._threshold_ns // 2 and self.exchanges is not None:
-            # Two turns later what piled up in the sockets has been read: asyncio queues the
-            # callbacks of ready sockets behind what call_soon has put there already.
-            self.loop.call_soon(self.loop.call_soon, self._settle, beat.at_ns, self._present())
+            self._settle(SETTLING_TURNS, beat.at_ns, self._present())
 
     def stop(self) -> None:
         """The run ended. Called on the loop's thread, once."""
@@ -105,7 +107,10 @@ class WatchedLoop:
         except OSError:
             return None
 
-    def _settle(self, late_beat_ns: int, present: tuple[Exchange, ...]) -> None:
+    def _settle(self, turns: int, late_beat_ns: int, present: tuple[Exchange, ...]) -> None:
+        if turns:
+            self.loop.call_soon(self._settle, turns - 1, late_beat_ns, present)
+            return
         # Who was there at the beat may have been answered and gone by now.
         everybody = tuple(dict.fromkeys(present + self._present()))
         self.crowds.append(Crowd(late_beat_ns, time.monotonic_ns(), everybody))
