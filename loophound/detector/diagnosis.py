@@ -68,7 +68,11 @@ def was_collecting(p: Portrait) -> bool:
 
 def was_kept_out(p: Portrait) -> bool:
     """Another thread computed and did not hand over the GIL."""
-    if p.cpu is None or p.cpu >= LITTLE or p.others_cpu is None or p.others_cpu < MOST:
+    if p.cpu is None or p.cpu >= LITTLE:
+        return False
+    if p.from_outside and p.waits[Wait.GIL] >= MOST:
+        return True
+    if p.others_cpu is None or p.others_cpu < MOST:
         return False
     own_wait = p.waits[Wait.SLEEP] + p.waits[Wait.IO] if p.idle < MOST else 0.0
     return p.unseen >= MOST and own_wait < MOST
@@ -93,7 +97,7 @@ def ran_python(p: Portrait) -> bool:
 
 def waits_most_for(kind: Wait) -> Callable[[Portrait], bool]:
     def rule(p: Portrait) -> bool:
-        seen = sum(p.waits.values())
+        seen = sum(share for wait, share in p.waits.items() if wait is not Wait.GIL)
         return seen >= LITTLE and p.waits[kind] / seen >= MOST and (kind is not Wait.LOCK or p.standing >= MOST)
 
     return rule
@@ -128,8 +132,10 @@ def diagnose(episode: Episode, *, until_ns: int, threshold_ns: int, origin: Orig
         parts = [p for s in segments if s.key == main.key for p in s.parts]
         # What ran before and after in the same turn kept the loop from turning too, but
         # where the culprit did not fill the silence, only its own time is its own.
+        own_ns = sum(s.span.length_ns for s in segments if s.key == main.key)
         idle_ns = sum(s.span.length_ns for s in segments if s.key == IDLE)
-        span = whole if idle_ns < whole.length_ns // 10 else main.span
+        fills = own_ns >= whole.length_ns * MOST and idle_ns < whole.length_ns // 10
+        span = whole if fills else main.span
         return [_judge(episode, parts, span, threshold_ns, origin)]
     return _without_culprit(episode, weighed, segments, whole, threshold_ns, origin)
 
@@ -161,9 +167,11 @@ def _without_culprit(
         busy_ns = sum(s.span.length_ns for s in segments if s.key != IDLE)
         if busy_ns >= threshold_ns:
             cause = Cause.FLOOD
-        elif portrait.busy is not None and portrait.busy >= MOST and not weighed:
-            # It computed for the whole time and nobody could look: the figures alone tell.
-            cause = Cause.NATIVE if portrait.unseen_at_once >= MOST else Cause.CPU
+        elif portrait.busy is not None and portrait.busy >= MOST and not busy_ns:
+            # It computed for the whole time, and whoever could look saw it before or after:
+            # the figures alone tell. A loop seen idle throughout was busy with itself.
+            unwatched = Cause.CPU if not weighed else Cause.FLOOD
+            cause = Cause.NATIVE if portrait.unseen_at_once >= MOST else unwatched
         else:
             return []
     return [_finding(episode, cause, portrait, weighed, whole, origin)]

@@ -18,6 +18,9 @@ from loophound.detector.syscalls import Wait, wait_of
 # So many samples from outside tell how the time divides within a line; samples from
 # inside cannot, for CPython lets another thread look only at a few kinds of instruction.
 ENOUGH_FROM_OUTSIDE = 3
+# From inside, a thread that computes in Python is always seen to wait for the GIL, which the
+# one that looks holds: without CPU time that alone is no computing.
+MOST_WITHHELD_BY_GIL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,13 @@ class Portrait:
 
     @property
     def busy(self) -> float | None:
-        """How much the thread computed of the time that the machine gave it: of what it did
-        not spend waiting for a CPU. On a crowded machine the bare share accuses nobody.
+        """How much the thread computed of the time that was given to it: of what it did not
+        spend waiting for a CPU or the GIL. On a crowded machine the bare share accuses nobody.
         """
         if self.cpu is None:
             return None
-        return min(1.0, self.cpu / max(0.01, 1.0 - (self.runqueue or 0.0)))
+        withheld = (self.runqueue or 0.0) + min(self.waits[Wait.GIL], MOST_WITHHELD_BY_GIL)
+        return min(1.0, self.cpu / max(0.01, 1.0 - withheld))
 
 
 def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold_ns: int) -> Portrait:
@@ -64,11 +68,12 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
     collecting_ns = sum(stretch.overlap_ns(Span(c.began_ns, c.ended_ns)) for c in episode.collections)
     unseen = [stretch.overlap_ns(span) for span in episode.unseen]
 
-    def share(test: Callable[[Sampled], object]) -> float:
-        return sum(p.span.length_ns for p in parts if test(p.sample)) / (sum(p.span.length_ns for p in parts) or 1)
+    def share(test: Callable[[Sampled], object], of: Sequence[Weighed] = parts) -> float:
+        return sum(p.span.length_ns for p in of if test(p.sample)) / (sum(p.span.length_ns for p in of) or 1)
 
     def share_of_wait(kind: Wait) -> float:
-        return share(lambda s: s.waiting is not None and wait_of(s.waiting.syscall) is kind)
+        of = _unbiased(parts) if kind is Wait.GIL else parts
+        return share(lambda s: s.waiting is not None and wait_of(s.waiting) is kind, of)
 
     cpu, others = _cpu_shares(episode, parts, stretch)
     telling = share(lambda s: s.in_call is not None)
@@ -179,7 +184,7 @@ def _standing(parts: Sequence[Weighed]) -> float:
 def _waiting(parts: Sequence[Weighed]) -> Waiting | None:
     weights: Counter[Waiting] = Counter()
     for part in parts:
-        if part.sample.waiting is not None:
+        if part.sample.waiting is not None and wait_of(part.sample.waiting) is not Wait.GIL:
             weights[part.sample.waiting] += part.span.length_ns
     if not weights:
         return None

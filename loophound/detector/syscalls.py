@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from loophound.detector.facts import Waiting
+
 
 class Wait(Enum):
     """What a blocked thread waits for."""
@@ -13,6 +15,7 @@ class Wait(Enum):
     SLEEP = auto()
     LOCK = auto()
     IO = auto()
+    GIL = auto()  # ready to run Python, while another thread does
 
 
 # The calls in which a Python thread is commonly found. Numbers: x86-64 from the kernel's
@@ -50,12 +53,15 @@ WITHOUT_DESCRIPTOR = (
     | frozenset({"rt_sigtimedwait", "newfstatat"})
 )
 CHILDREN = frozenset({"wait4", "waitid"})
+GIL = "GIL"  # the target of a wait for the interpreter's lock
 
 
-def wait_of(syscall: str) -> Wait:
+def wait_of(waiting: Waiting) -> Wait:
     """What a call waits for; every call that is neither a sleep nor a lock is IO."""
-    if syscall in SLEEPS:
+    if waiting.syscall in SLEEPS:
         return Wait.SLEEP
-    if syscall in LOCKS:
+    if waiting.syscall in LOCKS and waiting.target == GIL:
+        return Wait.GIL
+    if waiting.syscall in LOCKS:
         return Wait.LOCK
     return Wait.IO

@@ -48,6 +48,7 @@ class Settings:
     interval_ns: int
     announce: bool
     record: str | None
+    runtime: int  # address of the interpreter's runtime state there
     worker: int = 0
 
 
@@ -118,7 +119,7 @@ class Observer:
         if late_ns < max(interval_ns, self._settings.threshold_ns // 5):
             return False
         if sight is None:
-            probe = ThreadProbe(slot.native_id, str(self._settings.pid))
+            probe = self._probe(slot.native_id)
             sight = self._sights[slot.index] = Sight(generation, Episode(0, 0), probe)
         if sight.episode.beat_ns != beat_ns:
             sight.episode = Episode(beat_ns, beat_ns + interval_ns)
@@ -129,6 +130,9 @@ class Observer:
         if late_ns >= ONGOING_NS:
             self._speak(slot, sight, now_ns)
         return True
+
+    def _probe(self, native_id: int) -> ThreadProbe:
+        return ThreadProbe(native_id, str(self._settings.pid), self._settings.runtime)
 
     def _sample(self, slot: Slot, sight: Sight) -> None:
         at_ns = time.monotonic_ns()
@@ -169,7 +173,7 @@ class Observer:
                 continue
             probe = sight.others.get(thread.native_id)
             if probe is None:
-                probe = sight.others[thread.native_id] = ThreadProbe(thread.native_id, str(self._settings.pid))
+                probe = sight.others[thread.native_id] = self._probe(thread.native_id)
             cpu_ns, _ = probe.cpu_and_runqueue_ns()
             walk = self._walker.walk(thread.state, thread.native_id)
             if cpu_ns is not None and walk is not None:

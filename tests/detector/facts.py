@@ -14,7 +14,17 @@ from typing import Any
 from loophound.detector.blame import Origin
 from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Collected, LoopBeat, LoopStopped, Sampled, Source, ThreadSampled, Ticked, Waiting
+from loophound.detector.facts import (
+    Accounted,
+    Collected,
+    LoopBeat,
+    LoopStopped,
+    Sampled,
+    Source,
+    ThreadSampled,
+    Ticked,
+    Waiting,
+)
 from loophound.detector.frames import CodeFrame
 from loophound.detector.machine import AskForBeat, CaptureStack, LoopMachine, StallEnded, StallWentOn
 
@@ -153,6 +163,7 @@ class World:
             cpu_ns=self.cpu_ns(at_ns),
             runqueue_ns=self.runqueue_ns(at_ns),
             waiting=doing.waiting,
+            runnable=doing.waiting is None,
             stopped=doing.stopped and source is Source.OBSERVER,
             in_call=doing.in_call if source is Source.WATCHDOG else None,
             others=doing.others,
@@ -180,6 +191,7 @@ class World:
                 last_ns = answer_ns if answer_ns is not None and answer_ns <= looked_ns else beat_ns
                 if looked_ns - last_ns - interval_ns >= max(interval_ns, self.threshold_ms * MS // 5):
                     outside.append(self.sample(looked_ns, Source.OBSERVER))
+            self._feed(Accounted(now_ns, self.runqueue_ns(now_ns)))
             if answer_ns is not None and answer_ns <= now_ns:
                 self._feed(self.beat(answer_ns))
                 beat_ns, answer_ns = answer_ns, None

@@ -6,6 +6,7 @@ privilege for threads of the own process. Where a source is missing, the answer 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import socket
@@ -14,17 +15,35 @@ import sys
 from typing import Final
 
 from loophound.detector.facts import Waiting
-from loophound.detector.syscalls import CHILDREN, POLLS, TABLES, WITHOUT_DESCRIPTOR
+from loophound.detector.syscalls import CHILDREN, GIL, LOCKS, POLLS, TABLES, WITHOUT_DESCRIPTOR
 
 _TABLE: Final = TABLES.get(platform.machine(), {})
 _SMALL = 512
+# The GIL is a field of the interpreter's runtime state, which is static: no other lock that a
+# thread waits for with a time limit lies in there. Measured on 3.11, 3.12 and 3.13, whose
+# states are below 600 KiB.
+_RUNTIME_BYTES = 1 << 20
+
+
+def runtime_address() -> int:
+    """Where the interpreter keeps its runtime state; 0 when it does not tell."""
+    try:
+        return ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+    except (AttributeError, ValueError):
+        return 0
+
+
+_OWN_RUNTIME: Final = runtime_address()
 
 
 class ThreadProbe:
-    """Reads one thread of a process; `pid` is "self", or another process's number."""
+    """Reads one thread of a process; `pid` is "self", or another process's number and `runtime`
+    then that process's `runtime_address()`.
+    """
 
-    def __init__(self, native_id: int, pid: str = "self") -> None:
+    def __init__(self, native_id: int, pid: str = "self", runtime: int = _OWN_RUNTIME) -> None:
         self.native_id = native_id
+        self._runtime = runtime
         self._proc = f"/proc/{pid}"
         self._task = f"{self._proc}/task/{native_id}"
         # An open file is read again with one call; opening it each time costs five times more.
@@ -77,9 +96,16 @@ class ThreadProbe:
         if name in POLLS:
             descriptor = _polled(first, second, memory) if name in ("poll", "ppoll") else None
             return Waiting(name, self._target(descriptor) if descriptor is not None else None)
+        if name in LOCKS:
+            return Waiting(name, GIL if self._is_gil(first, fields) else None)
         if name in WITHOUT_DESCRIPTOR or name not in _TABLE.values():
             return Waiting(name)
         return Waiting(name, self._target(first))
+
+    def _is_gil(self, address: int, fields: list[bytes]) -> bool:
+        # futex(2): the fourth argument is the time limit, which a wait for the GIL always has.
+        limited = len(fields) > 4 and int(fields[4], 16) != 0
+        return limited and 0 < self._runtime <= address < self._runtime + _RUNTIME_BYTES
 
     def _child(self, pid: int) -> str | None:
         try:
