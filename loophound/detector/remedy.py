@@ -70,7 +70,7 @@ LOCKING = (
 COMPUTING = (
     _row(
         "this pattern backtracks: rewrite it without nested repetition, bound the input, or `" + PROCESS + "`",
-        "re. match search sub fullmatch findall split",
+        "re. match search sub fullmatch findall",
         "re",
     ),
     _row("use aiosqlite, or `" + THREAD + "`", "sqlite3. execute executemany executescript fetchall", "sqlite3"),
@@ -119,10 +119,10 @@ def _first(rows: Sequence[Remedy], call: str | None, inner: Sequence[CodeFrame])
 
 
 def _names(call: str, word: str) -> bool:
-    """ "requests." is the beginning of a dotted name, "sleep" its last part."""
+    """ "requests." is the beginning of a dotted name, "sleep" and "os.wait" its last parts."""
     if word.endswith("."):
         return call.startswith(word) or f".{word}" in call
-    return call == word or call.endswith("." + word.rpartition(".")[2])
+    return call == word or call.endswith("." + word)
 
 
 def module_of(file: str) -> str:
