@@ -39,6 +39,7 @@ class Layout:
     owner_generator: int  # value of the owner byte in a generator's or coroutine's frame
     owner_c_stack: int  # and in the shim frames with which C code enters 3.12 and later; else ABSENT
     coroutine_frame: int  # the frame's place in its generator, coroutine or asynchronous generator
+    coroutine_state: int  # one byte there, 0 (FRAME_EXECUTING) while it runs or is in a call
 
     # code
     code_type: int  # an address, as the other types

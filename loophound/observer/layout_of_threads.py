@@ -16,6 +16,8 @@ _INTERPRETER_BYTES = 64 * 1024  # 3.13 keeps its list of threads 7 KiB deep
 _FRAME_BYTES = 128
 _GENERATOR_BYTES = 256
 _MAX_STATES = 4096
+_EXECUTING = 0  # FRAME_EXECUTING
+_CREATED = (0xFE, 0xFD)  # FRAME_CREATED: -2 in 3.11 and 3.12, -3 in 3.13
 _GENERATOR_OWNS = 1  # FRAME_OWNED_BY_GENERATOR, in every version that has it
 
 
@@ -37,6 +39,7 @@ def frame_fields(memory: Readable, thread: Parked, code_start: int) -> dict[str,
                 return place
         raise CalibrationError(f"{what} was not found in this interpreter's frames")
 
+    in_coroutine = addresses[1] - id(thread.coroutine)
     owner = byte("the owner", [0, _GENERATOR_OWNS, 0, 0])
     return {
         **fields,
@@ -48,7 +51,8 @@ def frame_fields(memory: Readable, thread: Parked, code_start: int) -> dict[str,
         "frame_locals": first_local,
         "owner_generator": _GENERATOR_OWNS,
         "owner_c_stack": memory.read(shims[0] + owner, 1)[0] if shims else ABSENT,
-        "coroutine_frame": addresses[1] - id(thread.coroutine),
+        "coroutine_frame": in_coroutine,
+        "coroutine_state": _coroutine_state_place(memory, thread, in_coroutine),
     }
 
 
@@ -110,6 +114,16 @@ def _stack_top_place(frames: list[bytes], start: int, end: int) -> int:
         if in_call == -1 and above == [-1, -1] and 0 <= coroutine < 64:
             return place
     raise CalibrationError("the stack top was not found in this interpreter's frames")
+
+
+def _coroutine_state_place(memory: Readable, thread: Parked, end: int) -> int:
+    """The byte that is 0 in a coroutine that runs; in one that has not begun it is -2 or less."""
+    running = memory.read(id(thread.coroutine), end)
+    waiting = memory.read(id(thread.waiting), end)
+    for place in reversed(range(end)):
+        if running[place] == _EXECUTING and waiting[place] in _CREATED:
+            return place
+    raise CalibrationError("the state of a coroutine was not found in this interpreter's objects")
 
 
 def state_fields(memory: Readable, thread: Parked, own_state: int, own_native_id: int) -> dict[str, int]:

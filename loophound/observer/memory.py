@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 from typing import Protocol
 
 from loophound.observer.layout import WORD
@@ -77,9 +78,9 @@ class Pages:
         return value
 
     def again(self) -> Pages:
-        """A new look at the blocks that this one has read, in the same order."""
+        """A new look at the blocks that this one has read, in an irregular order."""
         look = Pages(self._memory)
-        for block in self.blocks:
+        for block in random.sample([*self.blocks], len(self.blocks)):
             look._block(block)
         return look
 

@@ -31,6 +31,7 @@ class Parked:
     functions: list[Callable[[Parked], Any]] = field(default_factory=list)
     codes: list[types.CodeType] = field(default_factory=list)
     coroutine: Coroutine[Any, Any, None] | None = None
+    waiting: Coroutine[Any, Any, None] | None = None  # of the same function, does not run
     arrived: threading.Lock = field(default_factory=threading.Lock)
     release: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,10 +49,11 @@ def parked(thread_state: Callable[[], int]) -> Iterator[Parked]:
 
     def called_by_c(here: Parked) -> None:
         coroutine = here.coroutine = in_coroutine(here)
+        waiting = here.waiting = in_coroutine(here)
         try:
             coroutine.send(None)
         except StopIteration:
-            return
+            waiting.close()
 
     def at_the_root(here: Parked) -> None:
         here.state = thread_state()

@@ -7,16 +7,19 @@ prove themselves:
 * every pointer leads to an object of the right type and size, the chain of frames ends at
   the thread's root and each instruction lies inside its code;
 * the thread state is still linked into its interpreter's list, so it was not freed;
-* a frame called by another in the same C frame left it suspended, which its stack top shows;
-* then all of it is read again, several times, and must be the same byte for byte: locals and
+* a frame called by another in the same C frame left it suspended, which its stack top shows,
+  and a generator or coroutine with a frame in the chain runs, so that the frame is not the
+  remains of one that has ended;
+* then all of it is read again, many times, and must be the same byte for byte: locals and
   evaluation stacks included, for all frames but the innermost, of which the current
   instruction may move. The current frame is read between any two looks at the frames.
 
-A thread that alternates quickly between two callees can show the one under the other's line
-when a look falls between them. Where the thread was made to run on between all reads, one in
-nine first looks at two generators called in turn was of that kind, and each further look left
-one in twenty of those. The looks come at irregular moments, because a loop that turns as
-often as they do would show the same wrong picture every time.
+A thread that alternates quickly between two callees can show the one under the other's line,
+when their frames lie in different blocks and a look falls between them. In storms made for
+that, one first look in ten thousand was of that kind, and each further look at the most let
+one in three of those through. Blocks are read in an irregular order and the looks come at
+irregular moments, because a loop that turns as often as they do would show the same wrong
+picture every time.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from loophound.observer.layout import ABSENT, INT, WORD, Layout
 from loophound.observer.linetable import CODE_UNIT_BYTES
 from loophound.observer.memory import BadAddress, Pages, Readable
 
-FURTHER_LOOKS = 6
+FURTHER_LOOKS = 12
 # A frame keeps its code alive, so that a code object changes only where a frame did; its bytes
 # are read when it is looked up, in the middle and at the end.
 LOOKS_AT_CODES = frozenset({FURTHER_LOOKS // 2, FURTHER_LOOKS - 1})
@@ -43,6 +46,7 @@ MAX_CHAIN = 20_000  # frames; a deeper stack is dropped
 INNERMOST = 128  # of a deep stack these many frames are kept at either end
 OUTERMOST = 64
 MAX_THREADS = 4096
+EXECUTING = bytes([0])  # FRAME_EXECUTING
 LINK_ATTEMPTS = 3  # the list may change while it is looked at, as threads start and end
 
 
@@ -220,6 +224,8 @@ class Walker:
                 raise Torn("no chain of frames")
             seen.add(address)
             frame = self._frame(address, pages.read(address, self._layout.frame_locals))
+            if not stands(pages, self._running(frame)):
+                raise Torn("the frame of a generator that does not run")
             chain.append(frame)
             address = WORD.unpack_from(frame.content, self._layout.frame_previous)[0]
         root = chain[-1]
@@ -241,6 +247,12 @@ class Walker:
             layout.frame_entry != ABSENT and bool(content[layout.frame_entry]),
         )
 
+    def _running(self, frame: _Frame) -> Evidence:
+        """What shows that the generator or coroutine runs to which a frame belongs."""
+        if frame.owner != self._layout.owner_generator:
+            return ()
+        return ((self._owner(frame) + self._layout.coroutine_state, EXECUTING),)
+
     def _check_calls(self, chain: list[_Frame]) -> None:
         """A frame that called another one in the same C frame keeps its stack top meanwhile."""
         for callee, caller in itertools.pairwise(chain):
@@ -255,7 +267,8 @@ class Walker:
         if omitted:
             frames = frames[:INNERMOST] + frames[INNERMOST + omitted :]
         pages = Pages(self._memory)
-        pairs = [(frame, self._codes.read(pages, frame.code)) for frame in frames]
+        codes = {address: self._codes.read(pages, address) for address in {frame.code for frame in frames}}
+        pairs = [(frame, codes[frame.code]) for frame in frames]
         for frame, code in pairs:
             # A new frame stands one code unit before its first instruction in 3.11 and 3.12.
             if not -CODE_UNIT_BYTES <= self._byte_offset(frame, code) < code.size:
@@ -268,6 +281,7 @@ class Walker:
         innermost, *callers = chain
         fixed = (layout.frame_code, layout.frame_previous, layout.frame_function)
         still = [(innermost.address + start, innermost.content[start : start + WORD.size]) for start in fixed]
+        still += itertools.chain.from_iterable(map(self._running, chain))
         words = {frame.address: code.frame_words for frame, code in pairs}
         for frame in callers:
             variables = pages.read(frame.address + layout.frame_locals, words.get(frame.address, 0) * WORD.size)

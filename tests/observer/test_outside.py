@@ -31,7 +31,7 @@ def regex() -> object:
 
 
 def power() -> object:
-    return 3**600_000
+    return 3**1_000_000
 
 
 # Made here and not in the functions, whose end would then have to free them.
