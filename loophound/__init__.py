@@ -1,3 +1,36 @@
 """Loophound: an ASGI server that tells you who blocked its event loop."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loophound.config import Config
+    from loophound.detector.detector import Detector
+    from loophound.detector.records import Stall
+    from loophound.server import Server
+    from loophound.serving import run
+
 __version__ = "0.1.0"
+
+__all__ = ["run", "Config", "Server", "Detector", "Stall", "__version__"]
+
+# Loaded when asked for: a server without detection has not a line of the detector in it.
+_HOMES = {
+    "run": "loophound.serving",
+    "Config": "loophound.config",
+    "Server": "loophound.server",
+    "Detector": "loophound.detector.detector",
+    "Stall": "loophound.detector.records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'loophound' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from loophound import config
@@ -23,22 +21,6 @@ def command(app: str, **given: str | bool | None) -> None:
 
     Each option can be set in the environment too: LOOPHOUND_ and its name, such as LOOPHOUND_PORT.
     """
-    settings = config.Config(app=app, **values(given))
-    if settings.detect_blocking is None:
-        run_server(settings)
-    else:
-        run_detected(settings, settings.detect_blocking)
+    from loophound.serving import serve
 
-
-def run_server(settings: config.Config, hooks: Any = None) -> None:
-    from loophound.server import Server
-
-    Server(settings, hooks=hooks).run()
-
-
-def run_detected(settings: config.Config, threshold_ms: float) -> None:
-    # Imported here: without --detect-blocking, not a line of the detector is in the process.
-    from loophound.cli.detection import detection
-
-    with detection(threshold_ms, settings.record) as detector:
-        run_server(settings, detector.hooks)
+    serve(config.Config(app=app, **values(given)))
