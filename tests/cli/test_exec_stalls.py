@@ -44,8 +44,10 @@ def test_a_stall_is_reported_and_recorded(tmp_path: Path) -> None:
     assert "sleep · program.py:5 in main" in done.stderr
     assert f"source: {tmp_path}/program.py:5: time.sleep(0.4)" in done.stderr
     assert "summary: program.py:5 in main · sleep · 1 time" in done.stderr
-    [record] = map(json.loads, (tmp_path / "stalls.jsonl").read_text().splitlines())
-    assert (record["cause"], record["culprit"]["line"]) == ("sleep", 5)
+    records = [json.loads(line) for line in (tmp_path / "stalls.jsonl").read_text().splitlines()]
+    # A crowded machine may add a stall of its own (starved), which accuses nobody.
+    accused = [(one["cause"], one["culprit"] and one["culprit"]["line"]) for one in records if not one["innocent"]]
+    assert accused == [("sleep", 5)], records
 
 
 @pytest.mark.parametrize(("own", "expected"), [("0", 70), ("3", 3)])
