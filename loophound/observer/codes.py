@@ -8,32 +8,16 @@ own, which makes its fixed part evidence enough.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 
 from loophound.observer.layout import ABSENT, INT, WORD, Layout
 from loophound.observer.linetable import NOWHERE, Location, entries, locate
 from loophound.observer.memory import Readable
+from loophound.observer.objects import Evidence, Torn, read_bytes, read_text, stands
 
-MAX_TEXT_CHARACTERS = 4096  # PATH_MAX; longer names are taken for garbage
-MAX_TABLE_BYTES = 1 << 20
 MAX_CODE_UNITS = 1 << 24
 MAX_FRAME_WORDS = 1 << 16
 MAX_CODES = 4096
-
-_ENCODINGS = {1: "latin-1", 2: "utf-16", 4: "utf-32"}
-_BYTE_ORDER = "-le" if sys.byteorder == "little" else "-be"
-
-Evidence = tuple[tuple[int, bytes], ...]
-
-
-class Torn(Exception):
-    """What was read cannot be one moment of a thread: it ran on meanwhile, or the address is stale."""
-
-
-def stands(memory: Readable, evidence: Evidence) -> bool:
-    """Whether all of the bytes are still where they were read."""
-    return all(memory.read(address, len(content)) == content for address, content in evidence)
 
 
 @dataclass(slots=True)
@@ -96,9 +80,9 @@ class CodeReader:
         words = INT.unpack_from(body, layout.code_locals)[0] + INT.unpack_from(body, layout.code_stack_size)[0]
         if not 0 < units <= MAX_CODE_UNITS or not 0 <= words <= MAX_FRAME_WORDS:
             raise Torn("a code object of an impossible size")
-        filename, of_filename = self._text(memory, WORD.unpack_from(body, layout.code_filename)[0])
-        qualname, of_qualname = self._text(memory, WORD.unpack_from(body, layout.code_qualname)[0])
-        table, of_table = self._bytes(memory, WORD.unpack_from(body, layout.code_line_table)[0])
+        filename, of_filename = read_text(memory, layout, WORD.unpack_from(body, layout.code_filename)[0])
+        qualname, of_qualname = read_text(memory, layout, WORD.unpack_from(body, layout.code_qualname)[0])
+        table, of_table = read_bytes(memory, layout, WORD.unpack_from(body, layout.code_line_table)[0])
         first_line = INT.unpack_from(body, layout.code_first_line)[0]
         _check_table(table, first_line, units * 2)
         evidence: Evidence = tuple(
@@ -112,46 +96,6 @@ class CodeReader:
             evidence += of_filename + of_qualname + of_table
         traceable = INT.unpack_from(body, layout.code_first_traceable)[0] * 2
         return Code(address, filename, qualname, first_line, units * 2, words, traceable, table, evidence)
-
-    def _text(self, memory: Readable, address: int) -> tuple[str, Evidence]:
-        layout = self._layout
-        header = memory.read(address, layout.str_ascii_data)
-        length = WORD.unpack_from(header, layout.str_length)[0]
-        state = INT.unpack_from(header, layout.str_state)[0]
-        kind = state >> layout.str_kind_shift & 7
-        if WORD.unpack_from(header, layout.object_type)[0] != layout.str_type:
-            raise Torn("no str")
-        if length > MAX_TEXT_CHARACTERS or kind not in _ENCODINGS:
-            raise Torn("an impossible str")
-        ascii_only = state >> layout.str_ascii_bit & 1
-        data = address + (layout.str_ascii_data if ascii_only else layout.str_compact_data)
-        content = memory.read(data, length * kind)
-        try:
-            text = _decode(content, kind)
-        except UnicodeError:
-            raise Torn("a str with impossible characters") from None
-        return text, _whole(memory, address + layout.object_type, data + len(content))
-
-    def _bytes(self, memory: Readable, address: int) -> tuple[bytes, Evidence]:
-        layout = self._layout
-        header = memory.read(address, layout.bytes_data)
-        length = WORD.unpack_from(header, layout.bytes_length)[0]
-        if WORD.unpack_from(header, layout.object_type)[0] != layout.bytes_type or length > MAX_TABLE_BYTES:
-            raise Torn("no bytes")
-        content = memory.read(address + layout.bytes_data, length)
-        end = address + layout.bytes_data + length
-        return content, _whole(memory, address + layout.object_type, end)
-
-
-def _whole(memory: Readable, start: int, end: int) -> Evidence:
-    # From the type on, so without the reference count. The rest of a str or bytes object changes
-    # once at most, when its hash or another form of it is kept; that costs a walk and no truth.
-    return ((start, memory.read(start, end - start)),)
-
-
-def _decode(content: bytes, kind: int) -> str:
-    order = "" if kind == 1 else _BYTE_ORDER
-    return content.decode(_ENCODINGS[kind] + order, "strict" if kind == 1 else "surrogatepass")
 
 
 def _check_table(table: bytes, first_line: int, size: int) -> None:

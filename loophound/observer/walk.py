@@ -32,10 +32,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from loophound.detector.frames import CodeFrame
-from loophound.observer.codes import Code, CodeReader, Evidence, Torn, stands
+from loophound.observer.codes import Code, CodeReader
 from loophound.observer.layout import ABSENT, INT, WORD, Layout
 from loophound.observer.linetable import CODE_UNIT_BYTES
 from loophound.observer.memory import BadAddress, Pages, Readable
+from loophound.observer.objects import Evidence, Torn, stands
 
 FURTHER_LOOKS = 12
 # A frame keeps its code alive, so that a code object changes only where a frame did; its bytes
