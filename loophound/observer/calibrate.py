@@ -35,6 +35,7 @@ MEMORY_PATH = "/proc/self/mem"
 # be at work in the helper thread.
 _ATTEMPTS = 10
 _ATTEMPT_PAUSE_S = 0.001
+_one_at_a_time = threading.Lock()  # a helper thread that comes and goes disturbs the others
 
 
 def calibrate(memory: Readable | None = None) -> Layout:
@@ -73,9 +74,9 @@ def _require_supported() -> None:
 
 def _calibrated(memory: Readable) -> Layout:
     try:
-        code = code_fields(memory)
-        text = text_fields(memory)
-        with parked(this_thread_state) as thread:
+        with _one_at_a_time, parked(this_thread_state) as thread:
+            code = code_fields(memory)
+            text = text_fields(memory)
             return _repeat(lambda: _layout_of(memory, thread, code, text))
     except BadAddress as error:
         raise CalibrationError(f"this process cannot read its own memory: {error}") from None

@@ -22,6 +22,8 @@ _TYPE_PLACE = WORD.size  # behind the reference count
 _SIZE_PLACE = 2 * WORD.size  # where an object's own fields begin
 _CODE_BYTES = 1024
 _CODE_PREFIX_BYTES = 64
+_COPIES = 8
+_BATCHES = 4
 _TEXT_BYTES = 512
 _POINTER_DISTANCE = 16  # two objects lie at least so far apart
 
@@ -29,14 +31,14 @@ _POINTER_DISTANCE = 16  # two objects lie at least so far apart
 def code_fields(memory: Readable) -> dict[str, int]:
     """The offsets in a code object. Raises CalibrationError."""
     codes = _sample_codes()
-    copies = [codes[0].replace() for _ in range(8)]
+    batches = [[codes[0].replace() for _ in range(_COPIES)] for _ in range(_BATCHES)]
     memory = Pages(memory)
     starts = {body_of(memory, id(code), _CODE_BYTES).find(code.co_code[:_CODE_PREFIX_BYTES]) for code in codes}
     start = starts.pop()
     if starts or start <= 0:
         raise CalibrationError("the instructions were not found in this interpreter's code objects")
     bodies = [memory.read(id(code), start) for code in codes]
-    copied = [memory.read(id(copy), start) for copy in copies]
+    copied = [[memory.read(id(copy), start) for copy in copies] for copies in batches]
 
     def place(what: str, value: Callable[[types.CodeType], int], form: struct.Struct = WORD) -> int:
         return place_of(what, zip(bodies, map(value, codes), strict=True), form, _SIZE_PLACE)
@@ -49,7 +51,7 @@ def code_fields(memory: Readable) -> dict[str, int]:
         "code_locals": place("the number of local variables", _number_of_locals, INT),
         "code_stack_size": place("co_stacksize", lambda code: code.co_stacksize, INT),
         "code_first_traceable": place("the first traceable instruction", _index_of_resume, INT),
-        "code_version": _version_place(copied),
+        "code_version": max(map(_version_place, copied)),
         "code_filename": place("co_filename", lambda code: id(code.co_filename)),
         "code_qualname": place("co_qualname", lambda code: id(code.co_qualname)),
         "code_line_table": place("co_linetable", lambda code: id(code.co_linetable)),
@@ -94,6 +96,7 @@ def _version_place(copies: list[bytes]) -> int:
     """3.12 and later number code objects as they are made; ABSENT where they do not.
 
     Copies of one code object, here oldest first, differ in nothing but this number and pointers.
+    Code that another thread makes between two of them spoils a batch.
     """
 
     def counts(place: int) -> bool:
