@@ -149,7 +149,9 @@ class Stall:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """Read a record back. Raises ValueError when it is of another schema or lacks a field."""
+        """Read a record back. Raises ValueError when it is of another schema, lacks a field or has
+        a part of another shape.
+        """
         if record.get("schema") != STALL_SCHEMA:
             raise ValueError(f"expected schema {STALL_SCHEMA!r}, got {record.get('schema')!r}")
         try:
@@ -161,13 +163,21 @@ class Stall:
             "task": Task, "request": Request, "evidence": Evidence,
         }  # fmt: skip
         for name, part in parts.items():
-            values[name] = None if values[name] is None else _read(part, values[name])
-        values["stack"] = tuple(_read(StackFrame, frame) for frame in values["stack"])
-        values["profile"] = tuple(_read(ProfileLine, line) for line in values["profile"])
+            values[name] = None if values[name] is None else _read(name, part, values[name])
+        for name, part in (("stack", StackFrame), ("profile", ProfileLine)):
+            if not isinstance(values[name], (list, tuple)):
+                raise ValueError(f"the record's {name} is no list")
+            values[name] = tuple(_read(name, part, entry) for entry in values[name])
         values["cause"] = Cause(values["cause"])
         return cls(**values)
 
 
-def _read(part: type[Any], values: Mapping[str, Any]) -> Any:
+def _read(name: str, part: type[Any], values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"the record's {name} is no {part.__name__}")
     # Fields that a later version adds to a part are passed over.
-    return part(**{entry.name: values[entry.name] for entry in fields(part) if entry.name in values})
+    known = {entry.name: values[entry.name] for entry in fields(part) if entry.name in values}
+    try:
+        return part(**known)
+    except TypeError as lacking:
+        raise ValueError(f"the record's {name}: {lacking}") from None

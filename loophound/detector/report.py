@@ -80,7 +80,7 @@ class Reporter:
         culprit, blocking, sample = finding.culprit, finding.blocking, finding.sample
         frames = sample.frames if sample is not None else ()
         work = finding.work
-        named = culprit or (finding.profile[0][0] if finding.profile else None)
+        other = _other_thread(finding.other_thread, scene.thread_names, self.origin)
         return Stall(
             id=stall_id(scene.pid, scene.slot, scene.beat_ns, number),
             at=_wall(finding.span.began_ns + scene.wall_offset_ns),
@@ -96,7 +96,7 @@ class Reporter:
             innocent=finding.cause in INNOCENT,
             culprit=self._place(culprit),
             blocking=self._place(blocking),
-            other_thread=_other_thread(finding.other_thread, scene.thread_names, self.origin),
+            other_thread=other,
             stack=tuple(StackFrame(f.file, f.line, short(f.function), self.origin.is_app(f.file)) for f in frames),
             profile=tuple(
                 ProfileLine(f.file, f.line, short(f.function), round(share, 3)) for f, share in finding.profile
@@ -106,7 +106,7 @@ class Reporter:
             request=work.request if work else None,
             evidence=_evidence(finding),
             victims=_victims(finding, scene),
-            fingerprint=fingerprint(finding.cause, named.file if named else None, named.function if named else None),
+            fingerprint=_fingerprint(finding, other),
             remedy=self._remedy(finding),
         )
 
@@ -153,6 +153,12 @@ def short(function: str) -> str:
 
 def _wall(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _fingerprint(finding: Finding, other: OtherThread | None) -> str:
+    # Who merely stood there when nobody of the loop is to blame would part what belongs together.
+    named = finding.culprit or other
+    return fingerprint(finding.cause, named.file if named else None, named.function if named else None)
 
 
 def _evidence(finding: Finding) -> Evidence:
