@@ -76,17 +76,19 @@ class Stream(Generic[Item]):
     def _show(self, face: Face, stall: Stall) -> None:
         try:
             face(stall)
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in a face must not end the faces of all
             self._complain(getattr(face, "__qualname__", type(face).__name__), error)
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _complain(self, what: str, error: BaseException) -> None:
         if what not in self._told:
             self._told.add(what)
             tell(f"{what} failed: {type(error).__name__}: {error}; detection goes on, and this is said once")
 
 
 def tell(text: str) -> None:
-    """One line on standard error, which may be closed."""
+    """One line on standard error, which may be closed or missing."""
+    if sys.stderr is None:  # print() would take standard output
+        return
     try:
         print(f"loophound: {text}", file=sys.stderr, flush=True)  # noqa: T201
     except (OSError, ValueError, AttributeError):

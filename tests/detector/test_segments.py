@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -52,7 +53,7 @@ def test_the_weights_add_up_to_the_whole(count: int) -> None:
     episode = episode_of([sampled(20 + 3 * n, HANDLER) for n in range(count)])
     weighed = weigh(episode, 400 * MS)
     assert sum(w.span.length_ns for w in weighed) == 395 * MS
-    assert all(a.span.ended_ns == b.span.began_ns for a, b in zip(weighed, weighed[1:], strict=False))
+    assert all(a.span.ended_ns == b.span.began_ns for a, b in itertools.pairwise(weighed))
 
 
 def test_consecutive_samples_of_one_unit_are_one_segment() -> None:
