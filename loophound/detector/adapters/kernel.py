@@ -91,8 +91,8 @@ class ThreadProbe:
         name = _TABLE.get(number, f"syscall {number}")
         first, second = int(fields[1], 16), int(fields[2], 16)
         if name in CHILDREN:
-            child = first if name == "wait4" else second
-            return Waiting(name, self._child(child))
+            known = name == "wait4" or first == os.P_PID
+            return Waiting(name, self._child(first if name == "wait4" else second) if known else "child process")
         if name in POLLS:
             descriptor = _polled(first, second, memory) if name in ("poll", "ppoll") else None
             return Waiting(name, self._target(descriptor) if descriptor is not None else None)
