@@ -36,7 +36,7 @@ def power() -> object:
 
 # Made here and not in the functions, whose end would then have to free them.
 HALVES = [0.5] * 20_000_000
-NUMBERS = [random.random() for _ in range(500_000)]
+NUMBERS = [random.random() for _ in range(600_000)]
 
 
 def membership() -> object:
@@ -44,8 +44,7 @@ def membership() -> object:
 
 
 def sort() -> object:
-    numbers = NUMBERS[:]
-    numbers.sort()
+    NUMBERS.sort()
 
 
 async def request(guilty: Callable[[], object]) -> None:
