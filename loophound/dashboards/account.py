@@ -12,6 +12,8 @@ from loophound.source import SourceLines
 
 NOBODY = "no line of the loop's code is to blame"
 _LISTED_LINES = 3
+_WORTH_TELLING_S = 0.01  # less was nobody's trouble
+_WORTH_TELLING_SHARE = 0.05
 _CONTEXT_LINES = 2  # on each side of the culprit's
 
 
@@ -126,9 +128,10 @@ def _source(culprit: Place, sources: SourceLines) -> list[tuple[int, str]]:
 
 def _profile(stall: Stall) -> str:
     """Where the time went, when it went to several lines."""
-    if len(stall.profile) < 2:
+    told = [line for line in stall.profile if line.share >= _WORTH_TELLING_SHARE]
+    if len(told) < 2:
         return ""
-    lines = sorted(stall.profile, key=lambda line: -line.share)[:_LISTED_LINES]
+    lines = sorted(told, key=lambda line: -line.share)[:_LISTED_LINES]
     return ", ".join(f"{line.share:.0%} {place(line)}" for line in lines)
 
 
@@ -141,7 +144,7 @@ def _evidence(seen: Evidence) -> list[str]:
         said.append(f"in system call {safe(seen.syscall)}{target}")
     elif seen.target is not None:
         said.append(f"on {safe(seen.target)}")
-    if seen.runqueue_s:
+    if seen.runqueue_s is not None and seen.runqueue_s >= _WORTH_TELLING_S:
         said.append(f"waited {duration(seen.runqueue_s)} for a CPU")
     if seen.gc_s:
         said.append(f"collected garbage for {duration(seen.gc_s)}")
