@@ -24,6 +24,7 @@ class Origin:
     library_roots: tuple[str, ...]  # directories of the standard library, each with a trailing slash
     own_root: str  # the directory of Loophound, with a trailing slash
     own_applications: tuple[str, ...] = ()  # below own_root, and application code all the same
+    own_launcher: str = ""  # below own_root: the commands that run a program
     _known: dict[str, bool] = field(default_factory=dict)
 
     def is_app(self, file: str) -> bool:
@@ -61,6 +62,15 @@ def culprit_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int
         if not origin.is_own(frames[index].file):
             return index
     return None
+
+
+def program_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int:
+    """Where the program begins: what the command that runs it has on the stack is not its own."""
+    if origin.own_launcher:
+        for index in range(min(base, len(frames)) - 1, -1, -1):
+            if frames[index].file.startswith(origin.own_launcher):
+                return index + 1
+    return 0
 
 
 def before_import(frames: Sequence[CodeFrame], base: int) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from loophound.detector.blame import Origin
+from loophound.detector.blame import Origin, program_index
 from loophound.detector.diagnosis import Finding
 from loophound.detector.facts import ThreadSampled
 from loophound.detector.fingerprint import fingerprint
@@ -62,6 +62,7 @@ def make_origin() -> Origin:
             root.rstrip(os.sep) + os.sep for root in sorted(roots | {os.path.realpath(r) for r in roots})
         ),
         own_root=own + os.sep,
+        own_launcher=os.path.join(own, "cli") + os.sep,
         own_applications=(os.path.join(own, "demo") + os.sep,),
     )
 
@@ -79,6 +80,7 @@ class Reporter:
     def _stall(self, finding: Finding, number: int, scene: Scene) -> Stall:
         culprit, blocking, sample = finding.culprit, finding.blocking, finding.sample
         frames = sample.frames if sample is not None else ()
+        shown = frames[program_index(frames, sample.base, self.origin) :] if sample is not None else ()
         work = finding.work
         other = _other_thread(finding.other_thread, scene.thread_names, self.origin)
         return Stall(
@@ -97,7 +99,7 @@ class Reporter:
             culprit=self._place(culprit),
             blocking=self._place(blocking),
             other_thread=other,
-            stack=tuple(StackFrame(f.file, f.line, short(f.function), self.origin.is_app(f.file)) for f in frames),
+            stack=tuple(StackFrame(f.file, f.line, short(f.function), self.origin.is_app(f.file)) for f in shown),
             profile=tuple(
                 ProfileLine(f.file, f.line, short(f.function), round(share, 3)) for f, share in finding.profile
             ),
