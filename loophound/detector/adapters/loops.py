@@ -28,43 +28,68 @@ class LoopWatch:
     """Calls `begins` and `ends` around each run of a loop, on the loop's own thread."""
 
     def __init__(self, begins: RunBegins, ends: RunEnds) -> None:
-        self._begins = begins
-        self._ends = ends
-        self._undo: list[Callable[[], None]] = []
+        self.begins = begins
+        self.ends = ends
 
     def install(self) -> None:
-        self._wrap(BaseEventLoop)
-        uvloop = _uvloop()
-        if uvloop is not None:
-            self._wrap(uvloop.Loop)
+        if not _installed:
+            _patch()
+        _installed.append(self)
 
     def remove(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+        if self in _installed:
+            _installed.remove(self)
+            if not _installed:
+                _put_back()
 
-    def _wrap(self, loop_class: Any) -> None:
-        original = loop_class.run_forever
-        begins, ends = self._begins, self._ends
 
-        def run_forever(self: asyncio.AbstractEventLoop) -> None:
-            ticket = begins(self, depth_of(sys._getframe()) + _MACHINERY[kind_of(self)])
-            try:
-                original(self)
-            finally:
-                ends(ticket)
+_installed: list[LoopWatch] = []
+_undo: list[Callable[[], None]] = []
+_told: set[int] = set()  # ids of the loops whose run was told: a patch of ours may lie below another's
 
-        inherited = "run_forever" not in vars(loop_class)
-        loop_class.run_forever = run_forever
 
-        def undo() -> None:
-            # Somebody who patched after us keeps the patch: ours is then only bypassed by theirs.
-            if vars(loop_class).get("run_forever") is run_forever:
-                if inherited:
-                    del loop_class.run_forever
-                else:
-                    loop_class.run_forever = original
+def _patch() -> None:
+    _wrap(BaseEventLoop)
+    uvloop = _uvloop()
+    if uvloop is not None:
+        _wrap(uvloop.Loop)
 
-        self._undo.append(undo)
+
+def _put_back() -> None:
+    while _undo:
+        _undo.pop()()
+
+
+def _wrap(loop_class: Any) -> None:
+    original = loop_class.run_forever
+
+    def run_forever(self: asyncio.AbstractEventLoop) -> None:
+        if not _installed or id(self) in _told:
+            return original(self)  # type: ignore[no-any-return]
+        base = depth_of(sys._getframe()) + _MACHINERY[kind_of(self)]
+        _told.add(id(self))
+        tickets: list[tuple[LoopWatch, object]] = []
+        try:
+            for watch in tuple(_installed):
+                tickets.append((watch, watch.begins(self, base)))
+            original(self)
+        finally:
+            _told.discard(id(self))
+            for watch, ticket in reversed(tickets):
+                watch.ends(ticket)
+
+    inherited = "run_forever" not in vars(loop_class)
+    loop_class.run_forever = run_forever
+
+    def undo() -> None:
+        # Somebody who patched after us keeps the patch, and what lies below it tells nobody.
+        if vars(loop_class).get("run_forever") is run_forever:
+            if inherited:
+                del loop_class.run_forever
+            else:
+                loop_class.run_forever = original
+
+    _undo.append(undo)
 
 
 def kind_of(loop: asyncio.AbstractEventLoop) -> int:
