@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 SLOTS = 32
@@ -101,6 +102,7 @@ class Slot:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
         words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = 0
+        words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
         words[_GENERATION] = generation  # last: from here on the observer looks
 
     def release(self) -> None:

@@ -43,6 +43,9 @@ class CollectionWatch:
         now_ns = time.monotonic_ns()
         if phase == "start":
             self._began_ns = now_ns
-        elif now_ns - self._began_ns >= WORTH_NOTING_NS:
-            fact = Collected(self._began_ns, now_ns, info["generation"], info["collected"])
+            return
+        # It may have begun before the watch was installed: then it says nothing.
+        began_ns, self._began_ns = self._began_ns, 0
+        if began_ns and now_ns - began_ns >= WORTH_NOTING_NS:
+            fact = Collected(began_ns, now_ns, info["generation"], info["collected"])
             self._noted.append((threading.get_ident(), fact))
