@@ -62,7 +62,7 @@ class LoopStopped:
     """The loop's run ended; nothing of it is awaited any more."""
 
     at_ns: int
-    cpu_ns: int
+    cpu_ns: int | None
     process_cpu_ns: int
 
 

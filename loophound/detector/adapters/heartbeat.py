@@ -79,14 +79,15 @@ class WatchedLoop:
         if slot is not None:
             slot.base, slot.beat_ns = self.base, beat.at_ns
         if beat.at_ns - self.due_ns > self._threshold_ns // 2 and self.exchanges is not None:
-            self._settle(SETTLING_TURNS, beat.at_ns, self._present())
+            self._settle(SETTLING_TURNS, beat.at_ns, self.present())
 
     def stop(self) -> None:
-        """The run ended. Called on the loop's thread, once."""
+        """The run ended, or the watch of it: the first call counts, from whichever thread."""
         if not self._stopped:
             self._stopped = True
             now = self._now()
-            self.answers.append(LoopStopped(now.at_ns, now.cpu_ns, now.process_cpu_ns))
+            cpu_ns = now.cpu_ns if threading.get_ident() == self.ident else self.cpu_ns()
+            self.answers.append(LoopStopped(now.at_ns, cpu_ns, now.process_cpu_ns))
 
     def hush(self) -> None:
         """Nobody waits for the loop yet: its silences are nobody's business until `heed()`."""
@@ -112,15 +113,18 @@ class WatchedLoop:
             self.loop.call_soon(self._settle, turns - 1, late_beat_ns, present)
             return
         # Who was there at the beat may have been answered and gone by now.
-        everybody = tuple(dict.fromkeys(present + self._present()))
+        everybody = tuple(dict.fromkeys(present + self.present()))
         self.crowds.append(Crowd(late_beat_ns, time.monotonic_ns(), everybody))
 
-    def _present(self) -> tuple[Exchange, ...]:
+    def present(self) -> tuple[Exchange, ...]:
+        """Who is there now, for any thread."""
         exchanges = self.exchanges
         if exchanges is None:
             return ()
         try:
             return tuple(dict.fromkeys(exchanges()))
+        except RuntimeError:  # somebody came or went meanwhile, on the loop's thread
+            return ()
         except Exception:
             self.exchanges = None  # the server has gone; nobody is counted any more
             return ()

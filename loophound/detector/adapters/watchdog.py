@@ -185,7 +185,7 @@ class Watchdog(threading.Thread):
         crowd = next((c for c in watch.loop.crowds if c.late_beat_ns == episode.ended_ns), None)
         if crowd is None and watch.loop.exchanges is not None:
             # It has not settled yet: the next stall may be on already.
-            crowd = Crowd(until_ns, time.monotonic_ns(), tuple(dict.fromkeys(watch.loop.exchanges())))
+            crowd = Crowd(until_ns, time.monotonic_ns(), watch.loop.present())
         return Incident(watch.loop, episode, until_ns, ongoing, crowd)
 
     def _drain_observer(self) -> None:
@@ -207,7 +207,7 @@ class Watchdog(threading.Thread):
             if earlier.unit == sample.unit and earlier.work is not None:
                 return earlier.work
         loop = watch.loop
-        work = find_work(sample.unit, sample.at_ns, loop.loop, loop.exchanges() if loop.exchanges else ())
+        work = find_work(sample.unit, sample.at_ns, loop.loop, loop.present())
         if work is None:
             watch.nameless.add(sample.unit)
         return work

@@ -1,0 +1,140 @@
+"""The loop's end of the watch, on loops that run for some milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from loophound.detector.adapters.heartbeat import NEVER_NS, SETTLING_TURNS, WatchedLoop
+from loophound.detector.facts import LoopBeat, LoopStopped
+from loophound.observer.page import Page
+from tests.detector.test_work import Served
+
+Runner = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Runner:
+    return asyncio.run if request.param == "asyncio" else uvloop.run
+
+
+def watched(**fields: Any) -> WatchedLoop:
+    return WatchedLoop(asyncio.get_running_loop(), **{"base": 0, "threshold_ns": 10**8, "slot": None, **fields})
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_question_is_answered_at_the_next_turn(run: Runner) -> None:
+    async def main() -> None:
+        loop = watched()
+        loop.ask(time.monotonic_ns())
+        await asyncio.sleep(0.005)
+        [beat] = loop.answers
+        assert isinstance(beat, LoopBeat)
+        assert beat.at_ns > loop.first_beat.at_ns
+        assert loop.machinery is not None
+
+    run(main())
+
+
+def test_a_question_to_a_closed_loop_ends_the_watch(run: Runner) -> None:
+    made: list[WatchedLoop] = []
+
+    async def main() -> None:
+        made.append(watched())
+
+    run(main())
+    [loop] = made
+    loop.ask(time.monotonic_ns())
+    loop.ask(time.monotonic_ns())
+    assert [type(answer) for answer in loop.answers] == [LoopStopped]
+
+
+def test_the_end_of_the_watch_tells_the_cpu_time_of_the_loops_thread(run: Runner) -> None:
+    async def main() -> None:
+        loop = watched()
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        before_ns = time.thread_time_ns()
+        other = threading.Thread(target=loop.stop)  # as the watchdog does when the detector stops
+        other.start()
+        other.join()
+        [stopped] = loop.answers
+        assert isinstance(stopped, LoopStopped)
+        assert stopped.cpu_ns is not None
+        assert before_ns <= stopped.cpu_ns <= time.thread_time_ns()
+
+    run(main())
+
+
+def test_hushed_until_it_is_heeded(run: Runner) -> None:
+    async def main() -> None:
+        page = Page.create()
+        slot = page.occupy(1, 1, 0)
+        assert slot is not None
+        loop = watched(slot=slot, base=4)
+        assert (slot.base, slot.beat_ns) == (4, loop.first_beat.at_ns)
+        loop.hush()
+        assert (loop.quiet_until_ns, slot.quiet) == (NEVER_NS, True)
+        loop.heed()
+        assert 0 < loop.quiet_until_ns <= time.monotonic_ns()
+        assert not slot.quiet
+
+    run(main())
+
+
+def test_who_was_there_when_a_late_loop_had_caught_up(run: Runner) -> None:
+    async def main() -> None:
+        there, late = Served({}), Served({})
+        exchanges = [there]
+        loop = watched(threshold_ns=10)
+        loop.exchanges = lambda: exchanges
+        loop.ask(time.monotonic_ns() - 10**9)
+        await asyncio.sleep(0.005)
+        exchanges[:] = [late]
+        await turns(SETTLING_TURNS + 2)
+        [crowd] = loop.crowds
+        assert there in crowd.exchanges
+        [beat] = loop.answers
+        assert crowd.late_beat_ns == beat.at_ns
+
+    run(main())
+
+
+def broken() -> Iterator[Served]:
+    raise ZeroDivisionError
+
+
+def moving() -> Iterator[Served]:
+    raise RuntimeError("Set changed size during iteration")
+
+
+def test_a_server_that_fails_to_tell_is_not_asked_again(run: Runner) -> None:
+    async def main() -> None:
+        loop = watched()
+        loop.exchanges = broken
+        assert loop.present() == ()
+        assert loop.exchanges is None
+        assert loop.present() == ()
+
+    run(main())
+
+
+def test_a_server_that_changed_meanwhile_is_asked_again(run: Runner) -> None:
+    async def main() -> None:
+        loop = watched()
+        loop.exchanges = moving
+        assert loop.present() == ()
+        assert loop.exchanges is moving
+
+    run(main())
