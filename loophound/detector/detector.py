@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop, depth_of
+from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
-from loophound.detector.adapters.loops import LoopWatch, kind_of
+from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
 from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
 from loophound.detector.diagnosis import Finding, diagnose
@@ -100,7 +100,7 @@ class Detector:
         _started.append(self)
         running = asyncio._get_running_loop()
         if running is not None:
-            self._loop_begins(running, depth_of(None))
+            self._loop_begins(running, running_base(running))
 
     def stop(self) -> None:
         """Undo everything; returns when the last stalls have been shown."""
@@ -111,11 +111,15 @@ class Detector:
         self._loop_watch.remove()
         self._watchdog.stop()
         self._stream.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
         if self._link is not None:
             self._link.close()
         if self._record_file is not None:
             self._faces.remove(self._record_file)
             self._record_file.close()
+            self._record_file = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -129,8 +133,11 @@ class Detector:
         self._armed = False
         _started.remove(self)
         self._loop_watch.remove()
-        if self._link is not None:
-            self._link.close()
+        self._watchdog.abandon()
+        for watched in self._loops:
+            watched.slot = None  # its beats would go on into the parent's page
+        self._loops.clear()
+        self._close_files()
 
     def wait_for_observer(self) -> bool:
         """Wait some seconds until the observer process looks; False when there is none."""

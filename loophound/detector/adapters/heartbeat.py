@@ -64,10 +64,18 @@ class WatchedLoop:
     def ask(self, due_ns: int) -> None:
         """Have the loop call `beat` at its next turn. Called by the watchdog."""
         self.due_ns = due_ns
+        if not self.check():
+            return
         try:
             self.loop.call_soon_threadsafe(self.beat)
         except RuntimeError:  # closed between two looks
             self.stop()
+
+    def check(self) -> bool:
+        """Whether the loop runs. A run that began before the detector tells nobody of its end."""
+        if not self.loop.is_running():
+            self.stop()
+        return not self._stopped
 
     def beat(self) -> None:
         beat = self._now()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ BUFFER_BYTES = 1 << 20  # the kernel grants what net.core.wmem_max allows
 MOST_MESSAGES_AT_ONCE = 512
 # A busy machine may take long to start a Python; nothing waits for it but this figure.
 READY_S = 5.0
+LOOK_MS = 20
 
 # The shell lets go of the observer, so that it is no child of the watched program: os.wait()
 # and waitpid(-1) there must not see it. Started in the background of a shell without job
@@ -48,6 +50,7 @@ class ObserverLink:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.dropped = 0
         self.lost = False
+        self.ready = False  # the observer has sent its first word
         self._decoder = Decoder()
         with contextlib.ExitStack() as undo:
             try:
@@ -100,6 +103,7 @@ class ObserverLink:
             if not message:
                 self.lost = True
                 return
+            self.ready = True
             try:
                 received = self._decoder.decode(message)
             except (ValueError, KeyError, TypeError):
@@ -110,13 +114,18 @@ class ObserverLink:
 
     def wait_until_ready(self, timeout_s: float = READY_S) -> bool:
         """Wait for the observer's first word; only commands that prove or measure need it."""
-        self._socket.settimeout(timeout_s)
-        try:
-            return bool(self._socket.recv(LARGEST_MESSAGE))
-        except OSError:
-            return False
-        finally:
-            self._socket.setblocking(False)
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        deadline_s = time.monotonic() + timeout_s
+        while not self.ready and not self.lost and time.monotonic() < deadline_s:
+            # Looked at and left there: the watchdog reads the messages, and may be the first to.
+            if poller.poll(LOOK_MS):
+                with contextlib.suppress(OSError):
+                    if self._socket.recv(1, socket.MSG_PEEK):
+                        self.ready = True
+                    else:
+                        self.lost = True
+        return self.ready
 
     def close(self) -> None:
         """The observer ends when it reads the end of the socket."""

@@ -92,6 +92,13 @@ def _wrap(loop_class: Any) -> None:
     _undo.append(undo)
 
 
+def running_base(loop: asyncio.AbstractEventLoop) -> int:
+    """How many frames lead to the task that runs on this thread; 0 where none does."""
+    task = asyncio.current_task(loop)
+    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    return max(0, depth_of(frame) - 1)
+
+
 def kind_of(loop: asyncio.AbstractEventLoop) -> int:
     if isinstance(loop, BaseEventLoop):
         return ON_ASYNCIO

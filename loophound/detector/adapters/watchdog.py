@@ -87,6 +87,11 @@ class Watchdog(threading.Thread):
         self._wake.set()
         self.join(STOPPING_S)
 
+    def abandon(self) -> None:
+        """After a fork, in the child, where this thread does not run."""
+        self._collections.remove()
+        self._close_probes()
+
     def run(self) -> None:
         self._own = ThreadProbe(threading.get_native_id())
         self._take_deprived_ns()
@@ -104,11 +109,13 @@ class Watchdog(threading.Thread):
             self._close()
         finally:
             self._collections.remove()
-            self._sampler.close()
-            self._own.close()
-            for watch in self._watches:
-                if watch.probe is not None:
-                    watch.probe.close()
+            self._close_probes()
+
+    def _close_probes(self) -> None:
+        self._sampler.close()
+        for probe in (self._own, *(watch.probe for watch in self._watches)):
+            if probe is not None:
+                probe.close()
 
     def tick(self) -> None:
         now_ns = time.monotonic_ns()
@@ -167,7 +174,7 @@ class Watchdog(threading.Thread):
 
     def _capture(self, watch: Watch, late: bool) -> None:
         memory = self._link.memory if self._link is not None else None
-        if watch.probe is None:
+        if watch.probe is None or not watch.loop.check():
             return
         sample = self._sampler.sample(watch.loop, watch.probe, memory, others=late)
         if sample is not None:
