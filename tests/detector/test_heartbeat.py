@@ -5,23 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any
-
-import pytest
-import uvloop
 
 from loophound.detector.adapters.heartbeat import NEVER_NS, SETTLING_TURNS, WatchedLoop
 from loophound.detector.facts import LoopBeat, LoopStopped
 from loophound.observer.page import Page
+from tests.detector.conftest import Runner
 from tests.detector.test_work import Served
-
-Runner = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Runner:
-    return asyncio.run if request.param == "asyncio" else uvloop.run
 
 
 def watched(**fields: Any) -> WatchedLoop:

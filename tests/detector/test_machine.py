@@ -72,7 +72,7 @@ def test_samples_are_taken_while_it_is_overdue_and_no_more_after() -> None:
 
 
 @pytest.mark.parametrize(("threshold_ms", "phase_ms"), PHASES)
-@pytest.mark.parametrize("oversleep_ms", [0, 0.08, 0.5])
+@pytest.mark.parametrize("oversleep_ms", [0, 0.08])
 def test_20_percent_over_the_threshold_is_seen_at_every_phase(
     threshold_ms: int, phase_ms: int, oversleep_ms: float
 ) -> None:
@@ -83,7 +83,7 @@ def test_20_percent_over_the_threshold_is_seen_at_every_phase(
 
 
 @pytest.mark.parametrize(("threshold_ms", "phase_ms"), PHASES)
-@pytest.mark.parametrize("oversleep_ms", [0, 0.08, 0.5])
+@pytest.mark.parametrize("oversleep_ms", [0, 0.08])
 def test_20_percent_under_the_threshold_is_never_seen(threshold_ms: int, phase_ms: int, oversleep_ms: float) -> None:
     world = World(threshold_ms, INTERVAL_MS[threshold_ms], oversleep_ms=oversleep_ms)
     assert not world.rests(3 * INTERVAL_MS[threshold_ms] + phase_ms).does(threshold_ms * 0.8).play().stalls

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uvloop
 
 from loophound.detector.adapters.work import context_of, describe_request, find_work, work_of
 from loophound.detector.records import Request, Task
 from loophound.server.hooks import current_exchange
-
-Runner = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Runner:
-    return asyncio.run if request.param == "asyncio" else uvloop.run
+from tests.detector.conftest import Runner
 
 
 @dataclass(eq=False)
