@@ -1,6 +1,6 @@
 """Make docs/pictures/report.svg: the example shop, served in a terminal of its own and blocked for real.
 
-    python docs/make_picture.py
+python docs/make_picture.py
 """
 
 from __future__ import annotations

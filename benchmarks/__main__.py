@@ -1,0 +1,20 @@
+"""All benchmarks, one after the other: `make bench`. Figures go to docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMMANDS = (("detection_cost.py", "--write"), ("outside_walk.py",))
+
+
+def main() -> int:
+    return max(
+        subprocess.run([sys.executable, str(HERE / name), *arguments]).returncode for name, *arguments in COMMANDS
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
