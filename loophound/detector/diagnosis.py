@@ -47,9 +47,11 @@ class Finding:
 def was_suspended(p: Portrait) -> bool:
     if p.stopped >= MOST or p.debugging >= MOST:
         return True
-    # Nobody in the process ran or wanted a CPU, and not even the observer could look.
+    # Nobody in the process ran or wanted a CPU, and not even the observer could look. A virtual
+    # machine has such pauses every few minutes; of a loop that had nothing to do they say nothing.
     still = p.cpu is not None and p.cpu < NEARLY_NONE and (p.others_cpu or 0.0) < NEARLY_NONE
-    return still and p.unseen_at_once >= MOST and not p.sampled_unseen and (p.runqueue or 0.0) < LITTLE
+    unlooked = p.unseen_at_once >= MOST and not p.sampled_unseen
+    return still and unlooked and p.idle < MOST and (p.runqueue or 0.0) < LITTLE
 
 
 def was_starved(p: Portrait) -> bool:

@@ -189,8 +189,8 @@ def test_a_stopped_idle_process_is_suspended_too() -> None:
 
 def test_a_frozen_machine_accuses_nobody() -> None:
     # A hypervisor stops the observer as well: nobody looked, and nobody used a CPU.
-    finding = World(observer=False).rests(53).does(500, COMPUTING, cpu=0.01, stopped=True).finding()
-    assert finding.cause is Cause.SUSPENDED
+    findings = World(observer=False).rests(53).does(500, COMPUTING, cpu=0.01, stopped=True).findings()
+    assert all(f.cause is Cause.SUSPENDED and f.culprit is None for f in findings)
 
 
 def test_a_sleep_while_another_thread_holds_the_gil_is_a_sleep() -> None:
