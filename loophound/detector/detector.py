@@ -206,7 +206,11 @@ class Detector:
     def _explain(self, incident: Incident) -> list[Stall]:
         watched, episode, crowd = incident.loop, incident.episode, incident.crowd
         findings = diagnose(
-            episode, until_ns=incident.until_ns, threshold_ns=self.threshold_ns, origin=self._reporter.origin
+            episode,
+            until_ns=incident.until_ns,
+            threshold_ns=self.threshold_ns,
+            origin=self._reporter.origin,
+            observed=self._link is not None and self._link.ready and not self._link.lost,
         )
         if crowd is not None:
             findings = [self._attribute(finding, watched.loop, crowd) for finding in findings]

@@ -14,12 +14,11 @@ from loophound.detector.blame import Origin, culprit_index
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Collected, Sampled, ThreadSampled, Work
 from loophound.detector.frames import CodeFrame
-from loophound.detector.portrait import Portrait, portray
+from loophound.detector.portrait import MOST, Portrait, portray
 from loophound.detector.records import INNOCENT, Cause
 from loophound.detector.segments import IDLE, Segment, Weighed, cut, weigh
 from loophound.detector.syscalls import Wait
 
-MOST = 0.5  # the better half of the time
 LITTLE = 0.3
 NEARLY_NONE = 0.1
 STANDS_STILL = 0.8
@@ -85,7 +84,7 @@ def was_importing(p: Portrait) -> bool:
 
 
 def ran_in_c(p: Portrait) -> bool:
-    if p.busy is None or p.busy < MOST or p.standing < STANDS_STILL:
+    if not p.computed or p.standing < STANDS_STILL:
         return False
     if p.unseen_at_once >= MOST or p.in_call >= MOST:
         return True
@@ -94,7 +93,7 @@ def ran_in_c(p: Portrait) -> bool:
 
 
 def ran_python(p: Portrait) -> bool:
-    return p.busy is not None and p.busy >= MOST
+    return p.computed
 
 
 def waits_most_for(kind: Wait) -> Callable[[Portrait], bool]:
@@ -119,9 +118,12 @@ RULES: tuple[tuple[Cause, Callable[[Portrait], bool]], ...] = (
 )
 
 
-def diagnose(episode: Episode, *, until_ns: int, threshold_ns: int, origin: Origin) -> list[Finding]:
+def diagnose(
+    episode: Episode, *, until_ns: int, threshold_ns: int, origin: Origin, observed: bool = False
+) -> list[Finding]:
     """The stalls within one silence: mostly one, several when culprits stood back to back
     in one turn of the loop, none when nothing shows that anybody was kept waiting.
+    `observed` tells whether somebody could look while the GIL was held.
     """
     whole = Span(episode.began_ns, until_ns)
     weighed = weigh(episode, until_ns)
@@ -139,7 +141,7 @@ def diagnose(episode: Episode, *, until_ns: int, threshold_ns: int, origin: Orig
         fills = own_ns >= whole.length_ns * MOST and idle_ns < whole.length_ns // 10
         span = whole if fills else main.span
         return [_judge(episode, parts, span, threshold_ns, origin)]
-    return _without_culprit(episode, weighed, segments, whole, threshold_ns, origin)
+    return _without_culprit(episode, weighed, segments, whole, threshold_ns, origin, observed)
 
 
 def _dominant(segments: Sequence[Segment], whole: Span) -> Segment | None:
@@ -162,6 +164,7 @@ def _without_culprit(
     whole: Span,
     threshold_ns: int,
     origin: Origin,
+    observed: bool,
 ) -> list[Finding]:
     portrait = portray(episode, weighed, whole, threshold_ns)
     cause = next((c for c, rule in RULES[:4] if rule(portrait)), None)
@@ -169,14 +172,23 @@ def _without_culprit(
         busy_ns = sum(s.span.length_ns for s in segments if s.key != IDLE)
         if busy_ns >= threshold_ns:
             cause = Cause.FLOOD
-        elif portrait.busy is not None and portrait.busy >= MOST and not busy_ns:
-            # It computed for the whole time, and whoever could look saw it before or after:
-            # the figures alone tell. A loop seen idle throughout was busy with itself.
-            unwatched = Cause.CPU if not weighed else Cause.FLOOD
-            cause = Cause.NATIVE if portrait.unseen_at_once >= MOST else unwatched
-        else:
-            return []
+        elif not busy_ns:
+            cause = _by_figures(portrait, seen_idle=bool(weighed), observed=observed)
+    if cause is None:
+        return []
     return [_finding(episode, cause, portrait, weighed, whole, origin)]
+
+
+def _by_figures(portrait: Portrait, *, seen_idle: bool, observed: bool) -> Cause | None:
+    """When nobody saw it at work: it may have computed where nobody could look."""
+    if portrait.busy is None or portrait.busy < MOST:
+        return None
+    kept_out = portrait.unseen_at_once >= MOST
+    # The watchdog's idle samples are of before or after; the observer would have looked between.
+    # A hypervisor that takes the CPU away lets an idle thread seem to compute.
+    if seen_idle and (observed or not kept_out):
+        return None
+    return Cause.NATIVE if kept_out else Cause.CPU
 
 
 def _judge(episode: Episode, parts: Sequence[Weighed], span: Span, threshold_ns: int, origin: Origin) -> Finding:
@@ -191,6 +203,8 @@ def _without_figures(portrait: Portrait, parts: Sequence[Weighed]) -> Cause:
     """Where no figure decides (a platform or a moment without them), the circumstances do."""
     if portrait.unseen_at_once >= MOST:
         return Cause.NATIVE  # nobody else could run, and it was not seen to wait
+    if portrait.wanting >= MOST:
+        return Cause.CPU
     frame = max(parts, key=lambda p: p.span.length_ns).sample.frames[-1]
     return Cause.LOCK if frame.file.endswith(("/threading.py", "/queue.py")) else Cause.IO
 

@@ -18,6 +18,7 @@ from loophound.detector.syscalls import Wait, wait_of
 # So many samples from outside tell how the time divides within a line; samples from
 # inside cannot, for CPython lets another thread look only at a few kinds of instruction.
 ENOUGH_FROM_OUTSIDE = 3
+MOST = 0.5  # the better half of the time
 # From inside, a thread that computes in Python is always seen to wait for the GIL, which the
 # one that looks holds: without CPU time that alone is no computing.
 MOST_WITHHELD_BY_GIL = 0.9
@@ -47,9 +48,19 @@ class Portrait:
     seen_inside: float  # the time for which samples from inside the process stand
     from_outside: bool  # `standing` comes of samples from outside alone
     runnable: float | None  # the kernel had it running or wanting to, of the samples that tell
+    wanting: float  # the kernel had it running, or wanting to run, or waiting for the GIL
     waits: dict[Wait, float]
     waiting: Waiting | None  # the system call that took most of the waiting
     source: Source | None
+
+    @property
+    def computed(self) -> bool:
+        """It used the CPU for most of what it was given; or it wanted to for most of the time, and
+        what it got is more than the threshold: a hypervisor takes CPUs away without a trace.
+        """
+        if self.cpu is None or self.busy is None:
+            return False
+        return self.busy >= MOST or (self.wanting >= MOST and self.cpu * self.length_ns >= self.threshold_ns)
 
     @property
     def busy(self) -> float | None:
@@ -103,6 +114,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         seen_inside=share(lambda s: s.source is Source.WATCHDOG),
         from_outside=len(_outside(parts)) >= ENOUGH_FROM_OUTSIDE,
         runnable=share(lambda s: s.runnable) / kernel_told if kernel_told else None,
+        wanting=share(lambda s: s.runnable or (s.waiting is not None and wait_of(s.waiting) is Wait.GIL)),
         waits={kind: share_of_wait(kind) for kind in Wait},
         waiting=_waiting(parts),
         source=_source(parts),

@@ -48,7 +48,7 @@ class Settings:
     interval_ns: int
     announce: bool
     record: str | None
-    runtime: int  # address of the interpreter's runtime state there
+    runtime: tuple[int, int]  # between which addresses the interpreter's runtime state lies there
     worker: int = 0
 
 
@@ -132,7 +132,7 @@ class Observer:
         return True
 
     def _probe(self, native_id: int) -> ThreadProbe:
-        return ThreadProbe(native_id, str(self._settings.pid), self._settings.runtime)
+        return ThreadProbe(native_id, str(self._settings.pid), (self._settings.runtime[0], self._settings.runtime[1]))
 
     def _sample(self, slot: Slot, sight: Sight) -> None:
         at_ns = time.monotonic_ns()

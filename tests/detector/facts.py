@@ -242,7 +242,13 @@ class World:
         return finding
 
     def judge(self, episode: Episode, until_ns: int) -> list[Finding]:
-        return diagnose(episode, until_ns=until_ns, threshold_ns=round(self.threshold_ms * MS), origin=ORIGIN)
+        return diagnose(
+            episode,
+            until_ns=until_ns,
+            threshold_ns=round(self.threshold_ms * MS),
+            origin=ORIGIN,
+            observed=self.observer,
+        )
 
 
 def episode_of(samples: Iterable[Sampled], *, beat_ms: float = 0, due_ms: float = 10, **fields: Any) -> Episode:

@@ -175,6 +175,20 @@ def test_a_crowded_machine_excuses_what_alone_is_no_stall() -> None:
     assert finding.culprit is None
 
 
+@pytest.mark.parametrize("cpu", [0.45, 0.3])
+def test_a_cpu_that_a_hypervisor_took_away_is_no_system_call(cpu: float) -> None:
+    # Neither on a CPU nor in a queue for one, and never seen to wait.
+    finding = World().rests(53).does(600, COMPUTING, cpu=cpu).finding()
+    assert (finding.cause, place(finding.culprit)) == (Cause.CPU, place(HANDLER))
+
+
+@pytest.mark.parametrize("observer", [True, False])
+def test_a_pause_that_is_booked_as_cpu_time_of_an_idle_loop_accuses_nobody(observer: bool) -> None:
+    paused = Doing(frames=(), unit=0, idle=True, cpu=0.9)
+    world = World(observer=observer, latency_ms=150).rests(53).does(400, paused)
+    assert {finding.cause for finding in world.findings()} <= {Cause.SUSPENDED, Cause.STARVED}
+
+
 def test_a_stopped_process_is_not_kept_out_by_a_thread() -> None:
     finding = World().rests(53).does(500, SLEEP, stopped=True).finding()
     assert finding.cause is Cause.SUSPENDED

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from loophound.detector.adapters.kernel import ThreadProbe, peer_of, runtime_address
+from loophound.detector.adapters.kernel import ThreadProbe, peer_of, runtime_span
 from loophound.detector.facts import Waiting
 from loophound.detector.syscalls import GIL, TABLES, Wait, wait_of
 
@@ -84,8 +84,8 @@ def test_a_thread_that_waits_for_the_gil() -> None:
     watch = (
         "import sys, time\n"
         "from loophound.detector.adapters.kernel import ThreadProbe\n"
-        "pid, runtime, native_id = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n"
-        "probe = ThreadProbe(native_id, pid, runtime)\n"
+        "pid, native_id, began, ended = sys.argv[1], *map(int, sys.argv[2:])\n"
+        "probe = ThreadProbe(native_id, pid, (began, ended))\n"
         "until = time.monotonic() + 20\n"
         "while time.monotonic() < until:\n"
         "    waiting = probe.waiting()\n"
@@ -94,7 +94,7 @@ def test_a_thread_that_waits_for_the_gil() -> None:
         "        break\n"
         "    time.sleep(0.001)\n"
     )
-    arguments = [str(os.getpid()), str(runtime_address()), str(threads[0].native_id)]
+    arguments = [str(number) for number in (os.getpid(), threads[0].native_id, *runtime_span())]
     try:
         seen_outside = subprocess.run([sys.executable, "-c", watch, *arguments], capture_output=True, text=True)
     finally:

@@ -19,29 +19,32 @@ from loophound.detector.syscalls import CHILDREN, GIL, LOCKS, POLLS, TABLES, WIT
 
 _TABLE: Final = TABLES.get(platform.machine(), {})
 _SMALL = 512
-# The GIL is a field of the interpreter's runtime state, which is static: no other lock that a
-# thread waits for with a time limit lies in there. Measured on 3.11, 3.12 and 3.13, whose
-# states are below 600 KiB.
+# The GIL is a field of the interpreter's runtime state, which is static; the locks of programs
+# are on the heap. Measured on 3.11, 3.12 and 3.13, whose states are below 600 KiB.
 _RUNTIME_BYTES = 1 << 20
 
 
-def runtime_address() -> int:
-    """Where the interpreter keeps its runtime state; 0 when it does not tell."""
+def runtime_span() -> tuple[int, int]:
+    """The addresses between which the interpreter keeps its runtime state; (0, 0) when it does not tell."""
     try:
-        return ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
-    except (AttributeError, ValueError):
-        return 0
+        began = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            heaps = [int(line.partition("-")[0], 16) for line in maps if line.endswith("[heap]\n")]
+    except (AttributeError, ValueError, OSError):
+        return 0, 0
+    # Without address randomization the heap begins where the static data of the program ends.
+    return began, min([began + _RUNTIME_BYTES, *(heap for heap in heaps if heap > began)])
 
 
-_OWN_RUNTIME: Final = runtime_address()
+_OWN_RUNTIME: Final = runtime_span()
 
 
 class ThreadProbe:
     """Reads one thread of a process; `pid` is "self", or another process's number and `runtime`
-    then that process's `runtime_address()`.
+    then that process's `runtime_span()`.
     """
 
-    def __init__(self, native_id: int, pid: str = "self", runtime: int = _OWN_RUNTIME) -> None:
+    def __init__(self, native_id: int, pid: str = "self", runtime: tuple[int, int] = _OWN_RUNTIME) -> None:
         self.native_id = native_id
         self._runtime = runtime
         self._proc = f"/proc/{pid}"
@@ -97,15 +100,10 @@ class ThreadProbe:
             descriptor = _polled(first, second, memory) if name in ("poll", "ppoll") else None
             return Waiting(name, self._target(descriptor) if descriptor is not None else None)
         if name in LOCKS:
-            return Waiting(name, GIL if self._is_gil(first, fields) else None)
+            return Waiting(name, GIL if self._runtime[0] <= first < self._runtime[1] else None)
         if name in WITHOUT_DESCRIPTOR or name not in _TABLE.values():
             return Waiting(name)
         return Waiting(name, self._target(first))
-
-    def _is_gil(self, address: int, fields: list[bytes]) -> bool:
-        # futex(2): the fourth argument is the time limit, which a wait for the GIL always has.
-        limited = len(fields) > 4 and int(fields[4], 16) != 0
-        return limited and 0 < self._runtime <= address < self._runtime + _RUNTIME_BYTES
 
     def _child(self, pid: int) -> str | None:
         try:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import loophound
-from loophound.detector.adapters.kernel import runtime_address
+from loophound.detector.adapters.kernel import runtime_span
 from loophound.detector.facts import Sampled
 from loophound.observer.calibrate import calibrate
 from loophound.observer.messages import Decoder
@@ -78,7 +78,7 @@ class ObserverLink:
                 "socket": theirs.fileno(),
                 "parent": alive.fileno(),
             }
-            arguments = json.dumps({**settings, **descriptors, "pid": os.getpid(), "runtime": runtime_address()})
+            arguments = json.dumps({**settings, **descriptors, "pid": os.getpid(), "runtime": runtime_span()})
             home = str(Path(loophound.__file__).parent.parent)
             path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
             subprocess.run(
