@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 import sys
 
+from loophound.detector.stream import tell
 from loophound.observer.process import Observer, Settings
 
+def main() -> int:
+    try:
+        Observer(Settings(**json.loads(sys.argv[1]))).run()
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        tell(f"the observer process ended ({problem}); a C call that holds the GIL is named only after it has ended")
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    Observer(Settings(**json.loads(sys.argv[1]))).run()
+    sys.exit(main())
