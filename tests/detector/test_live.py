@@ -34,6 +34,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer re
 
 BLOCKED_S = 0.3
 PATIENCE_S = 5.0
+TRIES = 3
 NOT_THE_PROGRAM = {Cause.STARVED, Cause.SUSPENDED}
 CATASTROPHE = "a" * 23 + "b"
 
@@ -45,13 +46,20 @@ def line_of(marker: str) -> int:
     return number
 
 
-def stalls_of(run: Runner, main: Callable[[], Coroutine[Any, Any, Any]]) -> list[Stall]:
-    """What is told of a run, without what the machine did to it."""
-    told: list[Stall] = []
-    with Detector(0.1, on_stall=told.append) as detector:
-        assert detector.wait_for_observer(), detector.observer_problem
-        run(main())
-    return [stall for stall in told if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM]
+def stalls_of(
+    run: Runner, main: Callable[[], Coroutine[Any, Any, Any]], enough: Callable[[list[Stall]], object] = lambda _: True
+) -> list[Stall]:
+    """What is told of a run, without what the machine did to it; of another run when that is not enough."""
+    stalls: list[Stall] = []
+    for _ in range(TRIES):
+        told: list[Stall] = []
+        with Detector(0.1, on_stall=told.append) as detector:
+            assert detector.wait_for_observer(), detector.observer_problem
+            run(main())
+        stalls = [stall for stall in told if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM]
+        if enough(stalls):
+            break
+    return stalls
 
 
 def around(block: Callable[[], Any]) -> Callable[[], Coroutine[Any, Any, Any]]:
@@ -71,20 +79,22 @@ class Shared:
         self._detector = detector
         self._told = told
 
-    def stall(self, block: Callable[[], Any]) -> Stall:
-        """The one stall of a run in which `block` was called on the loop; where the machine gave it no CPU, of
-        the second or third.
+    def stall(self, block: Callable[[], Any], cause: Cause) -> Stall:
+        """The stall of a run in which `block` was called on the loop. A machine that takes CPUs away can put
+        another cause in front, for which there are more tries, but never another culprit.
         """
-        for _ in range(3):
+        seen = []
+        for _ in range(TRIES):
             self._told.clear()
             self._run(around(block)())
             self._wait_for(lambda: not self._detector._watchdog._watches)
             self._wait_for(self._final)
-            stalls = [stall for stall in self._final() if stall.cause not in NOT_THE_PROGRAM]
-            if stalls:
-                break
-        [stall] = stalls
-        return stall
+            for stall in self._final():
+                assert stall.culprit is None or stall.culprit.function == block.__name__, stall
+                if stall.cause is cause:
+                    return stall
+            seen += self._final()
+        raise AssertionError(f"no stall by {cause}, but {seen}")
 
     def _final(self) -> list[Stall]:
         return [stall for stall in self._told if not stall.ongoing]
@@ -153,9 +163,8 @@ def runs_a_child() -> None:
 
 
 def test_time_sleep(shared: Shared) -> None:
-    stall = shared.stall(sleeps)
+    stall = shared.stall(sleeps, Cause.SLEEP)
     assert_culprit(stall, "sleeps here", "sleeps")
-    assert stall.cause is Cause.SLEEP
     assert stall.duration_s + stall.duration_error_s >= BLOCKED_S
     assert stall.evidence.syscall in ("clock_nanosleep", "nanosleep", "select", "pselect6")
     assert "asyncio.sleep" in (stall.remedy or "")
@@ -164,8 +173,7 @@ def test_time_sleep(shared: Shared) -> None:
 
 
 def test_a_loop_in_python(shared: Shared) -> None:
-    stall = shared.stall(computes)
-    assert stall.cause is Cause.CPU
+    stall = shared.stall(computes, Cause.CPU)
     assert stall.culprit is not None
     assert (stall.culprit.file, stall.culprit.function) == (__file__, "computes")
     assert line_of("computes here") - 3 <= stall.culprit.line <= line_of("computes here")
@@ -173,9 +181,8 @@ def test_a_loop_in_python(shared: Shared) -> None:
 
 
 def test_a_c_call_that_holds_the_gil_as_the_last_line_of_a_helper(shared: Shared) -> None:
-    stall = shared.stall(backtracks)
+    stall = shared.stall(backtracks, Cause.NATIVE)
     assert_culprit(stall, "backtracks here", "backtracks")
-    assert stall.cause is Cause.NATIVE
     assert stall.evidence.gil_held
     assert stall.evidence.captured_by == "observer"
 
@@ -189,33 +196,29 @@ def test_a_c_call_just_after_the_detector_started_within_the_run(run: Runner) ->
             backtracks()
             await asyncio.sleep(0.02)
 
-    for _ in range(3):
+    for _ in range(TRIES):
         run(main())
-        stalls = [stall for stall in told if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM]
+        stalls = [stall for stall in told if not stall.ongoing and stall.cause is Cause.NATIVE]
         if stalls:
             break
     assert_culprit(stalls[-1], "backtracks here", "backtracks")
-    assert stalls[-1].cause is Cause.NATIVE
 
 
 def test_a_lock(shared: Shared) -> None:
-    stall = shared.stall(waits_for_a_lock)
+    stall = shared.stall(waits_for_a_lock, Cause.LOCK)
     assert_culprit(stall, "waits for a lock here", "waits_for_a_lock")
-    assert stall.cause is Cause.LOCK
     assert stall.duration_s + stall.duration_error_s >= 0.2
 
 
 def test_a_socket(shared: Shared) -> None:
-    stall = shared.stall(receives)
+    stall = shared.stall(receives, Cause.IO)
     assert_culprit(stall, "receives here", "receives")
-    assert stall.cause is Cause.IO
     assert (stall.evidence.syscall, stall.evidence.target) == ("recvfrom", "unix")
 
 
 def test_a_child(shared: Shared) -> None:
-    stall = shared.stall(runs_a_child)
+    stall = shared.stall(runs_a_child, Cause.IO)
     assert_culprit(stall, "runs a child here", "runs_a_child")
-    assert stall.cause is Cause.IO
     assert "create_subprocess_exec" in (stall.remedy or "")
 
 
@@ -234,8 +237,7 @@ def test_a_collection(shared: Shared, garbage: list[Any]) -> None:
         for _ in range(3):
             gc.collect()  # collects here
 
-    stall = shared.stall(collects)
-    assert stall.cause is Cause.GC
+    stall = shared.stall(collects, Cause.GC)
     assert_culprit(stall, "collects here", "collects")
     assert stall.evidence.gc_generation == 2
     assert stall.evidence.gc_s is not None
@@ -244,7 +246,7 @@ def test_a_collection(shared: Shared, garbage: list[Any]) -> None:
 
 def test_a_first_import(shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unique = id(tmp_path)
-    names = [f"slow_tables_{unique}_{number}" for number in range(3)]  # one for each try
+    names = [f"slow_tables_{unique}_{number}" for number in range(TRIES)]  # one for each try
     for name in names:
         (tmp_path / f"{name}.py").write_text(f"import time\ntime.sleep({BLOCKED_S})\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -252,8 +254,7 @@ def test_a_first_import(shared: Shared, tmp_path: Path, monkeypatch: pytest.Monk
     def imports() -> None:
         __import__(names.pop())  # imports here
 
-    stall = shared.stall(imports)
-    assert stall.cause is Cause.IMPORT
+    stall = shared.stall(imports, Cause.IMPORT)
     assert_culprit(stall, "imports here", "imports")
 
 
@@ -268,11 +269,11 @@ def test_another_thread_that_holds_the_gil(run: Runner) -> None:
         while thread.is_alive():
             await asyncio.sleep(0.001)
 
-    for _ in range(3):
-        stalls = stalls_of(run, main)
-        if stalls:
-            break
-    [stall] = [stall for stall in stalls if stall.cause is Cause.CONTENTION]
+    def contention(stalls: list[Stall]) -> list[Stall]:
+        return [stall for stall in stalls if stall.cause is Cause.CONTENTION and stall.other_thread]
+
+    stalls = stalls_of(run, main, contention)
+    stall = max(contention(stalls), key=lambda stall: stall.duration_s)
     assert stall.innocent
     assert stall.culprit is None
     assert stall.other_thread is not None
@@ -292,7 +293,7 @@ def test_two_culprits_back_to_back_in_one_turn_of_the_loop(run: Runner) -> None:
         await asyncio.gather(first(), second())
         await asyncio.sleep(0.05)
 
-    stalls = stalls_of(run, main)
+    stalls = stalls_of(run, main, lambda stalls: len(stalls) == 2)
     assert [(stall.cause, stall.culprit and stall.culprit.function) for stall in stalls] == [
         (Cause.SLEEP, "sleeps"),
         (Cause.IO, "runs_a_child"),
@@ -315,7 +316,7 @@ def test_two_loops_in_two_threads() -> None:
 
         return both()
 
-    stalls = stalls_of(uvloop.run, main)
+    stalls = stalls_of(uvloop.run, main, lambda stalls: len(stalls) == 2)
     by_thread = {stall.thread: stall for stall in stalls}
     assert len(stalls) == 2
     assert by_thread["other"].loop.startswith("asyncio.")
@@ -329,7 +330,7 @@ def test_a_loop_that_ends_right_after_it_was_blocked(run: Runner) -> None:
         await asyncio.sleep(0.05)
         sleeps()
 
-    [stall] = stalls_of(run, main)
+    [stall] = stalls_of(run, main, lambda stalls: len(stalls) == 1)
     assert_culprit(stall, "sleeps here", "sleeps")
     assert stall.cause is Cause.SLEEP
     assert stall.duration_s + stall.duration_error_s >= BLOCKED_S
