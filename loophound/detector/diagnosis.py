@@ -75,6 +75,8 @@ def was_kept_out(p: Portrait) -> bool:
         return True
     if p.others_cpu is None or p.others_cpu < MOST:
         return False
+    if p.idle >= MOST and p.runnable is not None and p.waits[Wait.GIL] < LITTLE:
+        return False  # it had nothing to do: nothing was kept from it
     own_wait = p.waits[Wait.SLEEP] + p.waits[Wait.IO] if p.idle < MOST else 0.0
     return p.unseen >= MOST and own_wait < MOST
 
@@ -168,6 +170,8 @@ def _without_culprit(
 ) -> list[Finding]:
     portrait = portray(episode, weighed, whole, threshold_ns)
     cause = next((c for c, rule in RULES[:4] if rule(portrait)), None)
+    if cause is Cause.CONTENTION and observed and not weighed:
+        return []  # the observer would have seen the loop wait, and the thread for which it did
     if cause is None:
         busy_ns = sum(s.span.length_ns for s in segments if s.key != IDLE)
         if busy_ns >= threshold_ns:

@@ -229,6 +229,12 @@ def test_contention_of_an_idle_loop_is_told_too() -> None:
     assert finding.cause is Cause.CONTENTION
 
 
+@pytest.mark.parametrize("length_ms", [105, 300])
+def test_a_thread_that_computed_while_the_loop_had_nothing_to_do_kept_it_from_nothing(length_ms: int) -> None:
+    doing = Doing(frames=(), unit=0, idle=True, waiting=Waiting("epoll_wait"), gil_held=True, others_cpu=1.0)
+    assert World().rests(53).does(length_ms, doing, others=(spinning(),)).findings() == []
+
+
 def test_contention_that_goes_on_accuses_nobody() -> None:
     # While it goes on, the CPU time of the other threads is not known yet.
     doing = Doing(waiting=ON_GIL, others_cpu=1.0, cycle=MOVING, others=(spinning(),))
