@@ -57,6 +57,8 @@ def was_starved(p: Portrait) -> bool:
     """With a CPU at hand it would not have been a stall."""
     if p.runqueue_ns is not None and (p.runqueue or 0.0) >= LITTLE and p.length_ns - p.runqueue_ns < p.threshold_ns:
         return True
+    if p.busy is not None and p.busy < MOST and p.looked < LITTLE:
+        return True  # it did not compute, and those who look were not given a CPU either
     # Ready to run all along and yet not running, without a queue to be seen: a hypervisor or
     # a quota (cgroups' cpu.max) took the CPU away.
     ready = p.runnable is not None and p.runnable >= STANDS_STILL

@@ -43,6 +43,7 @@ class Portrait:
     unseen: float  # the watchdog could not look though a CPU was free
     unseen_at_once: float  # the longest such stretch alone
     sampled_unseen: bool  # somebody looked meanwhile
+    looked: float  # of the stretch, how much lies near enough to a sample
     standing: float  # the one instruction at which most of the time was spent
     in_call: float  # at an instruction that can run C code, of the samples that tell
     seen_inside: float  # the time for which samples from inside the process stand
@@ -79,6 +80,9 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
     collecting_ns = sum(stretch.overlap_ns(Span(c.began_ns, c.ended_ns)) for c in episode.collections)
     unseen = [stretch.overlap_ns(span) for span in episode.unseen]
 
+    # Of a long stall about a hundred samples are taken.
+    near_ns = max(threshold_ns // 2, total_ns // 25)
+
     def share(test: Callable[[Sampled], object], of: Sequence[Weighed] = parts) -> float:
         return sum(p.span.length_ns for p in of if test(p.sample)) / (sum(p.span.length_ns for p in of) or 1)
 
@@ -109,6 +113,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
             for s in parts
             for span in episode.unseen
         ),
+        looked=sum(min(p.span.length_ns, near_ns) for p in parts) / total_ns,
         standing=_standing(parts),
         in_call=share(lambda s: s.in_call) / telling if telling else 0.0,
         seen_inside=share(lambda s: s.source is Source.WATCHDOG),

@@ -8,6 +8,7 @@ import sys
 from loophound.detector.stream import tell
 from loophound.observer.process import Observer, Settings
 
+
 def main() -> int:
     try:
         Observer(Settings(**json.loads(sys.argv[1]))).run()

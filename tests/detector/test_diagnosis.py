@@ -204,7 +204,7 @@ def test_a_stopped_idle_process_is_suspended_too() -> None:
 def test_a_frozen_machine_accuses_nobody() -> None:
     # A hypervisor stops the observer as well: nobody looked, and nobody used a CPU.
     findings = World(observer=False).rests(53).does(500, COMPUTING, cpu=0.01, stopped=True).findings()
-    assert all(f.cause is Cause.SUSPENDED and f.culprit is None for f in findings)
+    assert all(f.cause in INNOCENT and f.culprit is None for f in findings)
 
 
 def test_a_sleep_while_another_thread_holds_the_gil_is_a_sleep() -> None:
@@ -335,3 +335,9 @@ def test_without_any_figure_the_frames_decide() -> None:
 
     assert judged(ACQUIRE).cause is Cause.LOCK
     assert judged(REQUEST).cause is Cause.IO
+
+
+def test_one_look_at_a_long_silence_without_computing_accuses_nobody() -> None:
+    # Measured on a virtual machine: 1.15 s, 0.17 s of it on a CPU, one sample at the end.
+    world = World(observer=False).rests(53).does(1150, COMPUTING, cpu=0.15, stopped=True)
+    assert all(f.cause in INNOCENT for f in world.findings())
