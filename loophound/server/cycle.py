@@ -447,7 +447,7 @@ class Cycle:
         if site.timed:
             self.ended_ns = monotonic_ns()
             if site.observed and self.ended_ns - self.began_ns > SLOW_NS:
-                site.slow.append(self)
+                site.lately.append(self)
             if site.access_log is not None:
                 site.access_log.record(self)
         if self._waiters is not None:

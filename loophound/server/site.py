@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
     from loophound.server.protocol import HttpConnection
 
-MOST_SLOW = 128
+MOST_LATELY = 256
 
 
 class Site:
@@ -29,13 +29,13 @@ class Site:
         "connections",
         "heads",
         "keeps_alive",
+        "lately",
         "loop",
         "now_s",
         "observed",
         "orphans",
         "raw_root_path",
         "root_path",
-        "slow",
         "state",
         "stopping",
         "targets",
@@ -70,11 +70,12 @@ class Site:
         self.connections: set[HttpConnection] = set()
         # Requests whose connection is gone, or went on to its next request, before their task ended.
         self.orphans: set[Cycle] = set()
-        # While observed: slow requests that ended lately. A stall is explained only after it,
+        # While observed: requests that ended lately, the slow ones and the last of each connection
+        # that closed. A stall is explained only after it,
         # when a quick client has had its answer, and asked again or gone. To keep every
         # request would carry the garbage of each into an older generation of the collector
         # (measured: 158,000 objects and 160 ms at once on a FastAPI application).
-        self.slow: deque[Cycle] = deque(maxlen=MOST_SLOW)
+        self.lately: deque[Cycle] = deque(maxlen=MOST_LATELY)
         self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
         self.stopping = False
         self._emptied: asyncio.Future[None] | None = None
@@ -89,6 +90,8 @@ class Site:
     def left(self, connection: HttpConnection) -> None:
         """A connection is closed."""
         self.connections.discard(connection)
+        if self.observed and connection.cycle is not None:
+            self.lately.append(connection.cycle)
         if self._emptied is not None and not self.connections and not self._emptied.done():
             self._emptied.set_result(None)
 
@@ -99,7 +102,7 @@ class Site:
             await self._emptied
 
     def exchanges(self) -> Iterator[Cycle]:
-        """The current and waiting requests of all connections, and slow ones that ended lately; safe from
+        """The current and waiting requests of all connections, and some that ended lately; safe from
         any thread. One may come twice.
         """
         # list() of a set is one step for other threads: nothing of it runs Python code.
@@ -109,7 +112,7 @@ class Site:
                 yield cycle
             yield from list(connection.waiting)
         yield from list(self.orphans)
-        yield from list(self.slow)
+        yield from list(self.lately)
 
     def tasks(self) -> set[asyncio.Task[None]]:
         """The tasks of all requests that run."""
