@@ -7,8 +7,10 @@ import opcode
 import sys
 import threading
 import time
-from itertools import islice
-from types import CodeType, FrameType
+from contextlib import suppress
+from itertools import accumulate, chain, islice, repeat
+from operator import attrgetter, methodcaller
+from types import CodeType
 
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
@@ -20,6 +22,9 @@ MOST_FRAMES = 256  # kept of a deeper stack: the outermost few and the innermost
 MOST_REMEMBERED_FRAMES = 4096
 MOST_OTHER_THREADS = 16
 OTHER_FRAMES = 24
+
+Place = tuple[CodeType, int]
+_PLACE = attrgetter("f_code", "f_lasti")
 
 
 class Sampler:
@@ -33,14 +38,12 @@ class Sampler:
     def sample(self, watched: WatchedLoop, probe: ThreadProbe, memory: int | None, *, others: bool) -> Sampled | None:
         """Where the loop's thread stands now; None when the thread is gone."""
         at_ns = time.monotonic_ns()
-        threads = sys._current_frames()
-        innermost = threads.get(watched.ident)
+        stack = stack_of(watched.ident)
         task = asyncio.tasks._current_tasks.get(watched.loop)  # type: ignore[attr-defined]
-        if innermost is None:
+        if not stack:
             return None
-        chain = _chain(innermost)
         coroutine = task.get_coro() if task is not None else None
-        known = [self._frame(frame.f_code, frame.f_lasti, frame) for frame in chain]
+        known = [self._frame(code, instruction) for code, instruction in stack]
         cut = max(0, len(known) - MOST_FRAMES)
         frames = [k[1] for k in known]
         if cut:
@@ -52,14 +55,14 @@ class Sampler:
             source=Source.WATCHDOG,
             frames=tuple(frames),
             base=watched.base,
-            idle=_is_idle(chain, watched),
+            idle=_is_idle(stack, watched),
             unit=id(coroutine) if coroutine is not None else 0,
             cpu_ns=watched.cpu_ns(),
             runqueue_ns=runqueue_ns,
             waiting=waiting,
             runnable=runnable,
             in_call=known[-1][2],
-            others=self._others(threads, watched) if others else (),
+            others=self._others(watched) if others else (),
             work=work_of(task) if task is not None else None,
         )
 
@@ -69,20 +72,19 @@ class Sampler:
         self._probes.clear()
         self._known.clear()
 
-    def _frame(self, code: CodeType, instruction: int, frame: FrameType) -> tuple[CodeType, CodeFrame, bool]:
+    def _frame(self, code: CodeType, instruction: int) -> tuple[CodeType, CodeFrame, bool]:
         key = (id(code), instruction)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MOST_REMEMBERED_FRAMES:
                 self._known.clear()
-            known = self._known[key] = (code, _locate(code, instruction, frame.f_lineno), _can_call(code, instruction))
+            known = self._known[key] = (code, _locate(code, instruction), _can_call(code, instruction))
         return known
 
-    def _others(self, threads: dict[int, FrameType], watched: WatchedLoop) -> tuple[ThreadSampled, ...]:
+    def _others(self, watched: WatchedLoop) -> tuple[ThreadSampled, ...]:
         seen = []
         for thread in list(threading.enumerate())[:MOST_OTHER_THREADS]:
-            frame = threads.get(thread.ident or 0)
-            if frame is None or thread.native_id is None or thread.ident in (watched.ident, threading.get_ident()):
+            if thread.native_id is None or thread.ident in (watched.ident, threading.get_ident(), None):
                 continue
             probe = self._probes.get(thread.native_id)
             if probe is None:
@@ -90,35 +92,42 @@ class Sampler:
                     self.close()
                 probe = self._probes[thread.native_id] = ThreadProbe(thread.native_id)
             cpu_ns, _ = probe.cpu_and_runqueue_ns()
-            if cpu_ns is not None:
-                frames = [self._frame(f.f_code, f.f_lasti, f)[1] for f in _chain(frame)[-OTHER_FRAMES:]]
+            frames = [self._frame(*place)[1] for place in stack_of(thread.ident)[-OTHER_FRAMES:]]
+            if cpu_ns is not None and frames:
                 seen.append(ThreadSampled(thread.native_id, thread.name, cpu_ns, tuple(frames)))
         return tuple(seen)
 
 
-def _chain(frame: FrameType | None) -> list[FrameType]:
-    chain = []
-    while frame is not None:
-        chain.append(frame)
-        frame = frame.f_back
-    chain.reverse()
-    return chain
+def stack_of(ident: int) -> list[Place]:
+    """Code and current instruction of each frame of a thread, outermost first; empty when it has ended.
+
+    One call of C code does it all. A loop in Python hands the GIL over when its turn is up, in
+    the middle of the stack, and goes on among frames that have returned since.
+    """
+    now = iter(sys._current_frames, None)
+    innermost = islice(map(methodcaller("get", ident), now), 1)
+    stack: list[Place] = []
+    # It ends at the outermost frame, of which the frame before is None and has no code.
+    with suppress(AttributeError):
+        stack.extend(map(_PLACE, accumulate(chain(innermost, repeat("f_back")), getattr)))
+    stack.reverse()
+    return stack
 
 
-def _is_idle(chain: list[FrameType], watched: WatchedLoop) -> bool:
+def _is_idle(stack: list[Place], watched: WatchedLoop) -> bool:
     """An idle loop's innermost Python frame is its own machinery, which is no culprit.
 
     On uvloop that is the caller of run_forever; on asyncio it is the selector, where the
     frame that runs callbacks would otherwise stand.
     """
-    if len(chain) <= watched.base:
+    if len(stack) <= watched.base:
         return True
-    return watched.machinery is not None and chain[watched.base - 1].f_code is not watched.machinery
+    return watched.machinery is not None and stack[watched.base - 1][0] is not watched.machinery
 
 
-def _locate(code: CodeType, instruction: int, line: int | None) -> CodeFrame:
+def _locate(code: CodeType, instruction: int) -> CodeFrame:
     position = next(islice(code.co_positions(), max(0, instruction) // 2, None), None)
-    column = end_column = None
+    line = column = end_column = None
     if position is not None and position[0] is not None:
         line = position[0]
         column = position[2]
