@@ -79,9 +79,9 @@ class Shared:
         self._detector = detector
         self._told = told
 
-    def stall(self, block: Callable[[], Any], cause: Cause) -> Stall:
-        """The stall of a run in which `block` was called on the loop. A machine that takes CPUs away can put
-        another cause in front, for which there are more tries, but never another culprit.
+    def stall(self, block: Callable[[], Any], cause: Cause, marker: str) -> Stall:
+        """The stall of a run in which `block` was called on the loop. A machine that takes CPUs away can make
+        another line of it slow, for which there are more tries, but never name another function.
         """
         seen = []
         for _ in range(TRIES):
@@ -90,10 +90,13 @@ class Shared:
             self._settle()
             for stall in self._final():
                 assert stall.culprit is None or stall.culprit.function == block.__name__, stall
-                if stall.cause is cause:
+                if stall.cause is cause and stall.culprit is not None and stall.culprit.line == line_of(marker):
+                    assert stall.culprit.file == __file__
+                    assert stall.culprit.code is not None
+                    assert stall.culprit.code.endswith(f"# {marker}")
                     return stall
             seen += self._final()
-        raise AssertionError(f"no stall by {cause}, but {seen}")
+        raise AssertionError(f"no stall by {cause} at {marker!r}, but {seen}")
 
     def _final(self) -> list[Stall]:
         return [stall for stall in self._told if not stall.ongoing]
@@ -142,8 +145,8 @@ def sleeps() -> None:
 def computes() -> int:
     total, until = 0, time.thread_time() + BLOCKED_S
     while time.thread_time() < until:
-        for number in range(1000):
-            total += number  # computes here
+        for _ in range(1000):
+            total = (total * 31 + 7) % 1_000_003 if total % 2 else (total * 17 + 3) % 1_000_033  # computes here
     return total
 
 
@@ -172,8 +175,7 @@ def runs_a_child() -> None:
 
 
 def test_time_sleep(shared: Shared) -> None:
-    stall = shared.stall(sleeps, Cause.SLEEP)
-    assert_culprit(stall, "sleeps here", "sleeps")
+    stall = shared.stall(sleeps, Cause.SLEEP, "sleeps here")
     assert stall.duration_s + stall.duration_error_s >= BLOCKED_S
     assert stall.evidence.syscall in ("clock_nanosleep", "nanosleep", "select", "pselect6")
     assert "asyncio.sleep" in (stall.remedy or "")
@@ -182,35 +184,28 @@ def test_time_sleep(shared: Shared) -> None:
 
 
 def test_a_loop_in_python(shared: Shared) -> None:
-    stall = shared.stall(computes, Cause.CPU)
-    assert stall.culprit is not None
-    assert (stall.culprit.file, stall.culprit.function) == (__file__, "computes")
-    assert line_of("computes here") - 3 <= stall.culprit.line <= line_of("computes here")
+    stall = shared.stall(computes, Cause.CPU, "computes here")
     assert stall.duration_s + stall.duration_error_s >= BLOCKED_S
 
 
 def test_a_c_call_that_holds_the_gil_as_the_last_line_of_a_helper(shared: Shared) -> None:
-    stall = shared.stall(backtracks, Cause.NATIVE)
-    assert_culprit(stall, "backtracks here", "backtracks")
+    stall = shared.stall(backtracks, Cause.NATIVE, "backtracks here")
     assert stall.evidence.gil_held
     assert stall.evidence.captured_by == "observer"
 
 
 def test_a_lock(shared: Shared) -> None:
-    stall = shared.stall(waits_for_a_lock, Cause.LOCK)
-    assert_culprit(stall, "waits for a lock here", "waits_for_a_lock")
+    stall = shared.stall(waits_for_a_lock, Cause.LOCK, "waits for a lock here")
     assert stall.duration_s + stall.duration_error_s >= 0.2
 
 
 def test_a_socket(shared: Shared) -> None:
-    stall = shared.stall(receives, Cause.IO)
-    assert_culprit(stall, "receives here", "receives")
+    stall = shared.stall(receives, Cause.IO, "receives here")
     assert (stall.evidence.syscall, stall.evidence.target) == ("recvfrom", "unix")
 
 
 def test_a_child(shared: Shared) -> None:
-    stall = shared.stall(runs_a_child, Cause.IO)
-    assert_culprit(stall, "runs a child here", "runs_a_child")
+    stall = shared.stall(runs_a_child, Cause.IO, "runs a child here")
     assert "create_subprocess_exec" in (stall.remedy or "")
 
 
@@ -229,8 +224,7 @@ def test_a_collection(shared: Shared, garbage: list[Any]) -> None:
         for _ in range(3):
             gc.collect()  # collects here
 
-    stall = shared.stall(collects, Cause.GC)
-    assert_culprit(stall, "collects here", "collects")
+    stall = shared.stall(collects, Cause.GC, "collects here")
     assert stall.evidence.gc_generation == 2
     assert stall.evidence.gc_s is not None
     assert stall.evidence.gc_s > 0
@@ -246,8 +240,7 @@ def test_a_first_import(shared: Shared, tmp_path: Path, monkeypatch: pytest.Monk
     def imports() -> None:
         __import__(names.pop())  # imports here
 
-    stall = shared.stall(imports, Cause.IMPORT)
-    assert_culprit(stall, "imports here", "imports")
+    shared.stall(imports, Cause.IMPORT, "imports here")
 
 
 def test_another_thread_that_holds_the_gil(run: Runner) -> None:
@@ -333,7 +326,8 @@ def test_a_quiet_loop_is_not_reported(run: Runner) -> None:
 
 
 def test_what_runs_outside_of_the_loop_is_not_reported(run: Runner) -> None:
-    assert stalls_of(run, lambda: asyncio.to_thread(sleeps)) == []
+    named = [stall.culprit for stall in stalls_of(run, lambda: asyncio.to_thread(sleeps)) if stall.culprit]
+    assert [place for place in named if place.file == __file__] == []
     with Detector(0.1) as detector:
         sleeps()
     assert detector.stalls == 0
