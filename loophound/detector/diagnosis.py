@@ -59,10 +59,12 @@ def was_starved(p: Portrait) -> bool:
         return True
     if p.busy is not None and p.busy < MOST and p.looked < LITTLE:
         return True  # it did not compute, and those who look were not given a CPU either
-    # Ready to run all along and yet not running, without a queue to be seen: a hypervisor or
-    # a quota (cgroups' cpu.max) took the CPU away.
-    ready = p.runnable is not None and p.runnable >= STANDS_STILL
-    return ready and p.busy is not None and p.busy < MOST and p.busy * p.length_ns < p.threshold_ns
+    # Ready to run and yet not running, without a queue to be seen: a hypervisor or a quota (cgroups'
+    # cpu.max) took the CPU away. The guest's clocks charge a part of that to the thread: where those
+    # who look were deprived too, what it seems to have computed has to be a stall twice over.
+    ready = p.runnable is not None and p.runnable >= MOST
+    wanted_ns = p.threshold_ns if p.looked >= MOST else 2 * p.threshold_ns
+    return ready and p.busy is not None and p.busy < MOST and p.busy * p.length_ns < wanted_ns
 
 
 def was_collecting(p: Portrait) -> bool:

@@ -24,8 +24,10 @@ def run_demo() -> subprocess.CompletedProcess[str]:
 
 def test_every_planted_blocker_is_named_right_and_nobody_else() -> None:
     demo = run_demo()
-    if "got no CPU" in demo.stdout:  # the machine had none to give; the demo says so, and to run it again
-        demo = run_demo()
+    for _ in range(2):
+        # A machine that takes its CPUs away for half a second at a time proves nothing: the reports tell.
+        if demo.returncode and ("starved" in demo.stdout or "suspended" in demo.stdout):
+            demo = run_demo()
     output = f"{demo.stdout}\n{demo.stderr}"
     assert "10 of 10 named right" in demo.stdout, output
     assert "0 accusations on healthy endpoints" in demo.stdout, output
