@@ -145,8 +145,8 @@ def test_a_loop_at_rest_is_idle(run: Runner) -> None:
 
         thread = threading.Thread(target=look)
         thread.start()
-        await asyncio.sleep(0.2)
-        thread.join()
+        while thread.is_alive():
+            await asyncio.sleep(0.05)
         return idle
 
     assert sum(run(main())) >= 40
