@@ -57,6 +57,10 @@ class Pair:
     def ratio(self) -> float:
         return self.detecting.requests_per_s / self.without.requests_per_s
 
+    @property
+    def cpu_ratio(self) -> float:
+        return (self.detecting.server_us + self.detecting.observer_us) / self.without.server_us
+
 
 def main() -> None:
     options = parse_options()
@@ -127,10 +131,11 @@ def serving(app: str, detecting: bool, core: int) -> Iterator[tuple[int, str]]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = ["taskset", "-c", str(core), sys.executable, "-m", "loophound", "serve", app]
-    command += ["--app-dir", str(HERE), "--port", str(port), "--no-access-log", "--log-level", "warning"]
+    command += ["--app-dir", str(HERE), "--port", str(port), "--log-level", "warning"]
     command += ["--detect-blocking"] if detecting else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOPHOUND_")}
-    server = subprocess.Popen(command, env=environment)
+    # As users start it, access log included, which goes to nobody.
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until_accepting(server, port)
         yield server.pid, f"http://127.0.0.1:{port}/"
@@ -189,7 +194,7 @@ def describe(pairs: int, seconds: int) -> str:
         f"## Cost of detection, {datetime.now(UTC):%Y-%m-%d}\n\n"
         f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f} at the start.\n"
-        f"wrk with {CONNECTIONS} connections on one core, server and observer on another; "
+        f"Default options. wrk with {CONNECTIONS} connections on one core, server and observer on another; "
         f"median of {pairs} alternating pairs of {seconds} s, the quartiles in brackets.\n"
         f"Target: a ratio of at least {TARGET_RATIO}."
     )
@@ -197,7 +202,7 @@ def describe(pairs: int, seconds: int) -> str:
 
 HEADING = (
     "| application | requests/s without | with | ratio | CPU per request without "
-    "| with | of it the observer |\n|---|---|---|---|---|---|---|"
+    "| with | of it the observer | CPU ratio |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -214,6 +219,7 @@ def row(name: str, pairs: list[Pair]) -> str:
         f"{statistics.median(run.server_us for run in without):.1f} µs",
         f"{statistics.median(run.server_us + run.observer_us for run in detecting):.1f} µs",
         f"{statistics.median(run.observer_us for run in detecting):.2f} µs",
+        f"{statistics.median(pair.cpu_ratio for pair in pairs):.3f}",
     )
     return f"| {' | '.join(cells)} |"
 
