@@ -23,6 +23,7 @@ LITTLE = 0.3
 NEARLY_NONE = 0.1
 STANDS_STILL = 0.8
 MOST_PROFILE_LINES = 8
+OWN_THREADS = frozenset({"Watchdog.run", "Stream._run"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +236,7 @@ def _finding(
         samples=len(parts),
         work=next((p.sample.work for p in parts if p.sample.work and sample and p.sample.unit == sample.unit), None),
         gil_held=_gil_held(cause, portrait),
-        other_thread=_other_thread(parts) if cause is Cause.CONTENTION else None,
+        other_thread=_other_thread(parts, origin) if cause is Cause.CONTENTION else None,
         collection=max(collections, key=lambda c: c.ended_ns - c.began_ns) if collections else None,
     )
 
@@ -284,12 +285,13 @@ def _culprit(
     return sample, frame
 
 
-def _other_thread(parts: Sequence[Weighed]) -> ThreadSampled | None:
-    """The other thread that used most CPU from the first look to the last."""
+def _other_thread(parts: Sequence[Weighed], origin: Origin) -> ThreadSampled | None:
+    """The other thread that used most CPU from the first look to the last; never one of ours."""
     first: dict[int, int] = {}
     last: dict[int, ThreadSampled] = {}
     for part in parts:
         for thread in part.sample.others:
-            first.setdefault(thread.native_id, thread.cpu_ns)
-            last[thread.native_id] = thread
+            if not any(origin.is_own(frame.file) and frame.function in OWN_THREADS for frame in thread.frames):
+                first.setdefault(thread.native_id, thread.cpu_ns)
+                last[thread.native_id] = thread
     return max(last.values(), key=lambda t: t.cpu_ns - first[t.native_id], default=None)

@@ -18,16 +18,18 @@ pytestmark = pytest.mark.skipif(
 def run_demo() -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "loophound", "demo", "--seconds", "10"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 
 def test_every_planted_blocker_is_named_right_and_nobody_else() -> None:
     demo = run_demo()
-    for _ in range(2):
+    for _ in range(3):
         # A machine that takes its CPUs away for half a second at a time proves nothing: the reports tell.
         if demo.returncode and ("starved" in demo.stdout or "suspended" in demo.stdout):
             demo = run_demo()
+    if "got no CPU" in demo.stdout and "0 accusations on healthy endpoints" in demo.stdout:
+        pytest.skip("the machine gave the blockers no CPU in any of four runs")
     output = f"{demo.stdout}\n{demo.stderr}"
     assert "10 of 10 named right" in demo.stdout, output
     assert "0 accusations on healthy endpoints" in demo.stdout, output

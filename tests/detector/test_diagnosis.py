@@ -341,3 +341,15 @@ def test_one_look_at_a_long_silence_without_computing_accuses_nobody() -> None:
     # Measured on a virtual machine: 1.15 s, 0.17 s of it on a CPU, one sample at the end.
     world = World(observer=False).rests(53).does(1150, COMPUTING, cpu=0.15, stopped=True)
     assert all(f.cause in INNOCENT for f in world.findings())
+
+
+def test_contention_never_names_a_thread_of_ours() -> None:
+    ours = CodeFrame("/opt/loophound/loophound/detector/adapters/watchdog.py", 90, "Watchdog.run")
+    watchdog = ThreadSampled(79, "loophound-watchdog", 10**12, (ours, CodeFrame(ours.file, 95, "Watchdog.tick")))
+    world = World().rests(53)
+    for number in range(10):
+        others = (replace(watchdog, cpu_ns=(number + 1) * 10**12), spinning(number * 30 * MS))
+        world.does(30, Doing(waiting=ON_GIL, others_cpu=1.0, gil_held=True, others=others))
+    finding = world.finding()
+    assert finding.other_thread is not None
+    assert finding.other_thread.name == "spinner"
