@@ -14,7 +14,7 @@ from loophound.detector.blame import Origin, culprit_index
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Collected, Sampled, ThreadSampled, Work
 from loophound.detector.frames import CodeFrame
-from loophound.detector.portrait import MOST, Portrait, portray
+from loophound.detector.portrait import HARDLY_EVER, MOST, Portrait, portray
 from loophound.detector.records import INNOCENT, Cause
 from loophound.detector.segments import IDLE, Segment, Weighed, cut, weigh
 from loophound.detector.syscalls import Wait
@@ -58,12 +58,12 @@ def was_starved(p: Portrait) -> bool:
     """With a CPU at hand it would not have been a stall."""
     if p.runqueue_ns is not None and (p.runqueue or 0.0) >= LITTLE and p.length_ns - p.runqueue_ns < p.threshold_ns:
         return True
-    if p.busy is not None and p.busy < MOST and p.looked < LITTLE:
+    if p.busy is not None and p.busy < MOST and p.looked < LITTLE and p.waited < HARDLY_EVER:
         return True  # it did not compute, and those who look were not given a CPU either
     # Ready to run and yet not running, without a queue to be seen: a hypervisor or a quota (cgroups'
     # cpu.max) took the CPU away. The guest's clocks charge a part of that to the thread: where those
     # who look were deprived too, what it seems to have computed has to be a stall twice over.
-    ready = p.runnable is not None and p.runnable >= MOST
+    ready = p.runnable is not None and p.runnable >= MOST and p.waited < HARDLY_EVER
     wanted_ns = p.threshold_ns if p.looked >= MOST else 2 * p.threshold_ns
     return ready and p.busy is not None and p.busy < MOST and p.busy * p.length_ns < wanted_ns
 
@@ -105,8 +105,8 @@ def ran_python(p: Portrait) -> bool:
 
 def waits_most_for(kind: Wait) -> Callable[[Portrait], bool]:
     def rule(p: Portrait) -> bool:
-        seen = sum(share for wait, share in p.waits.items() if wait is not Wait.GIL)
-        return seen >= LITTLE and p.waits[kind] / seen >= MOST and (kind is not Wait.LOCK or p.standing >= MOST)
+        seen = p.waited
+        return seen >= HARDLY_EVER and p.waits[kind] / seen >= MOST and (kind is not Wait.LOCK or p.standing >= MOST)
 
     return rule
 

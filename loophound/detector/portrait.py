@@ -23,6 +23,10 @@ MOST = 0.5  # the better half of the time
 # one that looks holds: without CPU time that alone is no computing.
 MOST_WITHHELD_BY_GIL = 0.9
 
+# Who was seen to wait more often than that did so: a loop of short calls, such as fsync, is
+# mostly seen between them from inside the process.
+HARDLY_EVER = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
@@ -61,7 +65,13 @@ class Portrait:
         """
         if self.cpu is None or self.busy is None:
             return False
-        return self.busy >= MOST or (self.wanting >= MOST and self.cpu * self.length_ns >= self.threshold_ns)
+        wanted = self.wanting >= MOST and self.waited < HARDLY_EVER
+        return self.busy >= MOST or (wanted and self.cpu * self.length_ns >= self.threshold_ns)
+
+    @property
+    def waited(self) -> float:
+        """How much it was seen to wait of its own accord: not for the GIL."""
+        return sum(share for wait, share in self.waits.items() if wait is not Wait.GIL)
 
     @property
     def busy(self) -> float | None:
@@ -70,7 +80,9 @@ class Portrait:
         """
         if self.cpu is None:
             return None
-        withheld = (self.runqueue or 0.0) + min(self.waits[Wait.GIL], MOST_WITHHELD_BY_GIL)
+        # From inside it is always seen waiting for the GIL when it is not in a call: the one who looks has it.
+        by_gil = min(self.waits[Wait.GIL], MOST_WITHHELD_BY_GIL) if self.from_outside else 0.0
+        withheld = (self.runqueue or 0.0) + by_gil
         return min(1.0, self.cpu / max(0.01, 1.0 - withheld))
 
 
@@ -119,11 +131,15 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         seen_inside=share(lambda s: s.source is Source.WATCHDOG),
         from_outside=len(_outside(parts)) >= ENOUGH_FROM_OUTSIDE,
         runnable=share(lambda s: s.runnable) / kernel_told if kernel_told else None,
-        wanting=share(lambda s: s.runnable or (s.waiting is not None and wait_of(s.waiting) is Wait.GIL)),
+        wanting=share(lambda s: s.runnable or (s.source is Source.OBSERVER and _waits_for_gil(s))),
         waits={kind: share_of_wait(kind) for kind in Wait},
         waiting=_waiting(parts),
         source=_source(parts),
     )
+
+
+def _waits_for_gil(sample: Sampled) -> bool:
+    return sample.waiting is not None and wait_of(sample.waiting) is Wait.GIL
 
 
 def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tuple[float | None, float | None]:
