@@ -28,8 +28,6 @@ def test_every_planted_blocker_is_named_right_and_nobody_else() -> None:
         # A machine that takes its CPUs away for half a second at a time proves nothing: the reports tell.
         if demo.returncode and ("starved" in demo.stdout or "suspended" in demo.stdout):
             demo = run_demo()
-    if "got no CPU" in demo.stdout and "0 accusations on healthy endpoints" in demo.stdout:
-        pytest.skip("the machine gave the blockers no CPU in any of four runs")
     output = f"{demo.stdout}\n{demo.stderr}"
     assert "10 of 10 named right" in demo.stdout, output
     assert "0 accusations on healthy endpoints" in demo.stdout, output
