@@ -26,8 +26,9 @@ from loophound.source import SourceLines
 if TYPE_CHECKING:
     from loophound.dashboards.recorder import RecordFile
 
-# A beat is due ten times in a threshold: a stall 20 % above it is seen at every phase.
-BEATS_IN_A_THRESHOLD = 10
+# A beat is due five times in a threshold: a stall 20 % above it is seen at every phase. What a
+# healthy loop pays is the number of wakes: each costs 0.1 ms of cold caches, whatever is done in it.
+BEATS_IN_A_THRESHOLD = 5
 SHORTEST_INTERVAL_NS = 2_000_000
 LONGEST_INTERVAL_NS = 100_000_000
 # Not the program's doing: the machine had no CPU to give, or somebody stopped the process.
@@ -225,7 +226,7 @@ class Detector:
             slot=watched.slot.index if watched.slot is not None else -1,
             ongoing=incident.ongoing,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
-            arrivals=[Arrival(id(e.connection), e.coroutine_id, e.began_ns, e.ended_ns) for e in crowd.exchanges]
+            arrivals=[Arrival(id(e.connection), id(e.scope), e.began_ns, e.ended_ns) for e in crowd.exchanges]
             if crowd
             else (),
             settled_ns=crowd.settled_ns if crowd else 0,

@@ -28,7 +28,7 @@ class Arrival:
     """An exchange as far as counting it goes: which one, and when it was there."""
 
     connection_id: int
-    coroutine_id: int
+    scope_id: int
     began_ns: int
     ended_ns: int  # 0 while in flight
 
@@ -182,8 +182,8 @@ def _evidence(finding: Finding) -> Evidence:
 
 def _victims(finding: Finding, scene: Scene) -> int:
     """Requests that waited: in flight during the stall, or found waiting when it was over."""
-    own = finding.work.exchange_id if finding.work else 0
-    own_connections = {a.connection_id for a in scene.arrivals if own and a.coroutine_id == own}
+    own = finding.work.scope_id if finding.work else 0
+    own_connections = {a.connection_id for a in scene.arrivals if own and a.scope_id == own}
     until_ns = max(scene.settled_ns, finding.span.ended_ns)
     waited = {
         arrival.connection_id

@@ -91,8 +91,8 @@ class Observer:
         poller.register(self._socket, select.POLLIN)
         poller.register(self._settings.parent, select.POLLIN)
         self._send(greeting())
-        resting_ms = max(2.0, self._settings.interval_ns * 2 / 1e6)
-        alert_ms = max(LOWEST_PAUSE_NS, self._settings.interval_ns // 2) / 1e6
+        resting_ms = max(2.0, self._settings.interval_ns * 1.5 / 1e6)
+        alert_ms = max(LOWEST_PAUSE_NS, self._settings.interval_ns // 4) / 1e6
         alert = False
         while not poller.poll(alert_ms if alert else resting_ms):
             alert = self.look(time.monotonic_ns())
@@ -124,7 +124,7 @@ class Observer:
         if sight.episode.beat_ns != beat_ns:
             sight.episode = Episode(beat_ns, beat_ns + interval_ns)
             sight.sampled_ns = sight.told_ns = 0
-        if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 2, late_ns // 100):
+        if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
             sight.sampled_ns = now_ns
             self._sample(slot, sight)
         if late_ns >= ONGOING_NS:

@@ -23,9 +23,12 @@ class Exchange(Protocol):
     def connection(self) -> object:
         """Which connection it came on."""
 
+    @property
+    def coroutine_id(self) -> int:
+        """id() of the coroutine that runs the application; 0 before it starts."""
+
     scope: Any  # the ASGI scope; "route" is in it where the framework notes one
     task: asyncio.Task[Any] | None
-    coroutine_id: int  # id() of the coroutine that runs the application, 0 before it starts
     began_ns: int  # time.monotonic_ns() when the head was complete
     ended_ns: int  # when the response was complete; 0 while in flight
 
@@ -43,5 +46,5 @@ class Hooks(Protocol):
         """The server has stopped; `exchanges` must not be called any more."""
 
 
-# Set in the task of each request while hooks are installed, inherited by the tasks that it starts.
-current_exchange: ContextVar[Exchange] = ContextVar("loophound_exchange")
+# The scope of the request, set in its task while hooks are installed; the tasks that it starts inherit it.
+current_scope: ContextVar[Any] = ContextVar("loophound_scope")

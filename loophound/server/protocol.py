@@ -423,12 +423,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, cycle: Cycle) -> None:
         site = self.site
-        if site.observed:
-            coroutine = cycle.run_observed(site.app)
-            cycle.coroutine_id = id(coroutine)
-        else:
-            coroutine = cycle.run(site.app)
-        cycle.task = site.loop.create_task(coroutine)
+        run = cycle.run_observed if site.observed else cycle.run
+        cycle.task = site.loop.create_task(run(site.app))
 
     def answered(self, cycle: Cycle) -> None:
         """A cycle's response is complete, or given up."""

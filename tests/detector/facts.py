@@ -98,7 +98,7 @@ class World:
     """`does()` writes the script, `play()` lets the watchers see it. Times are milliseconds."""
 
     threshold_ms: float = 100
-    interval_ms: float = 10
+    interval_ms: float = 20
     observer: bool = True
     oversleep_ms: float = 0.08  # timed waits end late
     latency_ms: float = 0.03  # from the question to the answer of a loop that is free
@@ -182,12 +182,12 @@ class World:
         answer_ns: int | None = None
         stops_ns = None if self.stops_at_ms is None else round(self.stops_at_ms * MS)
         while ticked_ns < end_ns:
-            now_ns, deprived_ns = self._next_tick(ticked_ns, interval_ns)
+            now_ns, deprived_ns = self._next_tick(ticked_ns, self.machine.pace_ns)
             for collection in [c for c in self.collections if ticked_ns < c.ended_ns <= now_ns]:
                 self._feed(collection)
             outside = []
             while self.observer and looked_ns < now_ns:
-                looked_ns += interval_ns // 2
+                looked_ns += interval_ns // 4
                 last_ns = answer_ns if answer_ns is not None and answer_ns <= looked_ns else beat_ns
                 if looked_ns - last_ns - interval_ns >= max(interval_ns, self.threshold_ms * MS // 5):
                     outside.append(self.sample(looked_ns, Source.OBSERVER))

@@ -21,7 +21,7 @@ from loophound.source import SourceLines
 from tests.detector.facts import HANDLER, HELPER, LOOP, MS, ORIGIN, Doing, World, library, sampled
 
 REQUEST = Request("abc", "GET", "/show/7", "/show/{id}", "127.0.0.1:50312")
-WORK = Work(Task("Task-812", "show"), REQUEST, exchange_id=5)
+WORK = Work(Task("Task-812", "show"), REQUEST, scope_id=5)
 ON_GIL = Waiting("futex", GIL)
 RECEIVING = Waiting("recvfrom", "tcp 127.0.0.1:5432")
 WAITING = Doing(frames=(HANDLER, library("socket", "SocketIO.readinto")), waiting=RECEIVING)

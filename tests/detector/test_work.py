@@ -12,7 +12,7 @@ import pytest
 
 from loophound.detector.adapters.work import context_of, describe_request, find_work, work_of
 from loophound.detector.records import Request, Task
-from loophound.server.hooks import current_exchange
+from loophound.server.hooks import current_scope
 from tests.detector.conftest import Runner
 
 
@@ -62,14 +62,14 @@ def test_the_context_of_a_task_is_the_one_it_runs_in(run: Runner, where: str) ->
 
 def test_the_request_of_a_task_and_of_the_tasks_that_it_starts(run: Runner) -> None:
     async def main() -> None:
-        exchange = Served(scope(), coroutine_id=5)
-        current_exchange.set(exchange)
+        served = scope()
+        current_scope.set(served)
         task = asyncio.create_task(asyncio.sleep(10), name="inner")
         await asyncio.sleep(0)
         work = work_of(task)
         assert work.task == Task("inner", "sleep")
         assert work.request is not None
-        assert (work.request.path, work.exchange_id) == ("/show/7", 5)
+        assert (work.request.path, work.scope_id) == ("/show/7", id(served))
         task.cancel()
 
     run(main())
@@ -80,7 +80,7 @@ def test_a_task_without_a_request(run: Runner) -> None:
         task = asyncio.current_task()
         assert task is not None
         work = work_of(task)
-        assert (work.request, work.exchange_id) == (None, 0)
+        assert (work.request, work.scope_id) == (None, 0)
 
     run(main())
 
@@ -129,10 +129,10 @@ def test_a_coroutine_seen_from_outside_is_found_among_the_tasks(run: Runner) -> 
     ],
 )
 def test_requests(changes: dict[str, Any], request_: Request) -> None:
-    assert describe_request(Served(scope(**changes))) == request_
+    assert describe_request(scope(**changes)) == request_
 
 
 def test_a_websocket_has_no_method() -> None:
     described = scope(type="websocket")
     del described["method"]
-    assert describe_request(Served(described)).method == "GET"
+    assert describe_request(described).method == "GET"

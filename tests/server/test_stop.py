@@ -21,7 +21,7 @@ import pytest
 from loophound.config import Config
 from loophound.errors import StartupError
 from loophound.server import Server
-from loophound.server.hooks import current_exchange
+from loophound.server.hooks import current_scope
 from tests.server import apps
 from tests.server.wire import PATIENCE_S, start, wait_until
 
@@ -241,7 +241,7 @@ def test_hooks_name_the_requests(serve: Any) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
-        witness.saw.append(current_exchange.get())
+        witness.saw.append(current_scope.get())
         if scope["path"] == "/wait":
             await witness.until_go()
         await apps.respond(send)
@@ -257,7 +257,7 @@ def test_hooks_name_the_requests(serve: Any) -> None:
     assert witness.at_work.wait(5)
     wait_until(lambda: any(exchange.scope["path"] == "/queued" for exchange in watcher.each_exchange()))
     current, queued = watcher.each_exchange()[:2]
-    assert current is witness.saw[1]
+    assert current.scope is witness.saw[1]
     assert current.coroutine_id == id(current.task.get_coro())
     assert current.ended_ns == 0
     assert (queued.scope["path"], queued.task, queued.coroutine_id) == ("/queued", None, 0)
@@ -288,7 +288,7 @@ def test_without_hooks_no_exchange_is_set(serve: Any) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
-        seen.append(current_exchange.get(None))
+        seen.append(current_scope.get(None))
         await apps.respond(send)
 
     serve(app).get()

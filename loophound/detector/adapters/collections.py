@@ -31,6 +31,11 @@ class CollectionWatch:
         if self._note in gc.callbacks:
             gc.callbacks.remove(self._note)
 
+    @property
+    def any(self) -> bool:
+        """Whether one was noted since the last `take()`."""
+        return bool(self._noted)
+
     def take(self) -> list[tuple[int, Collected]]:
         """What was noted since the last call: the thread's ident and the collection."""
         taken = []

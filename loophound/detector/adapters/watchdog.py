@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from loophound.detector.adapters.collections import CollectionWatch
@@ -65,7 +65,7 @@ class Watchdog(threading.Thread):
         self._report = report
         self._sampler = Sampler()
         self._collections = CollectionWatch()
-        self._watches: list[Watch] = []
+        self._watches: tuple[Watch, ...] = ()  # replaced under the lock, read without
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -73,12 +73,13 @@ class Watchdog(threading.Thread):
         self._deprived_ns = 0
         self._ticks = 0
         self._ticked_ns = 0
+        self._paced_ns = interval_ns
 
     def watch(self, loop: WatchedLoop) -> None:
         """Called on the loop's thread when it starts to run."""
         machine = LoopMachine(threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat)
         with self._lock:
-            self._watches.append(Watch(loop, machine))
+            self._watches += (Watch(loop, machine),)
         self._wake.set()
 
     def stop(self) -> None:
@@ -100,11 +101,12 @@ class Watchdog(threading.Thread):
             while not self._stopping.is_set():
                 if self._watches:
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
-                    time.sleep(self._interval_ns / 1e9)
+                    self._paced_ns = min(watch.machine.pace_ns for watch in self._watches)
+                    time.sleep(self._paced_ns / 1e9)
                 else:
                     self._wake.wait()
+                    self._wake.clear()
                     self._ticked_ns = 0  # nobody looked meanwhile: the next tick is not late
-                self._wake.clear()
                 self.tick()
             self._close()
         finally:
@@ -119,7 +121,7 @@ class Watchdog(threading.Thread):
 
     def tick(self) -> None:
         now_ns = time.monotonic_ns()
-        late = self._ticked_ns > 0 and now_ns - self._ticked_ns > self._interval_ns + SLACK_NS
+        late = self._ticked_ns > 0 and now_ns - self._ticked_ns > self._paced_ns + SLACK_NS
         self._ticks += 1
         # Each of these calls lets go of the GIL, which a busy loop then gives back only after
         # 5 ms: at most ticks they are left out.
@@ -128,29 +130,35 @@ class Watchdog(threading.Thread):
         self._ticked_ns = now_ns
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
-        with self._lock:
-            watches = list(self._watches)
+        watches = self._watches
+        if self._collections.any:
+            self._file_collections(watches)
+        for watch in watches:
+            machine, answers = watch.machine, watch.loop.answers
+            closely = thorough or machine.watchful
+            if closely:
+                self._account(watch)
+            while answers:
+                machine.feed(answers.popleft())
+            # The samples from outside come before the tick: what ends a stall must find them filed.
+            if closely:
+                self._drain_observer()
+            commands = machine.feed(tick)
+            if commands:
+                self._carry_out(watch, commands, late)
+            if machine.finished:
+                self._forget(watch)
+            elif closely and watch.nameless and not machine.watchful:
+                watch.nameless = set()
+
+    def _file_collections(self, watches: tuple[Watch, ...]) -> None:
         for ident, collection in self._collections.take():
             for watch in watches:
                 if watch.loop.ident == ident:
                     watch.machine.feed(collection)
-        for watch in watches:
-            self._feed(watch, tick, late, thorough or watch.machine.watchful)
-            if watch.machine.finished:
-                self._forget(watch)
 
-    def _feed(self, watch: Watch, tick: Ticked, late: bool, thorough: bool) -> None:
-        if thorough:
-            self._account(watch)
-        answers = watch.loop.answers
-        out: list[Command | Event] = []
-        while answers:
-            out += watch.machine.feed(answers.popleft())
-        # The samples from outside come first: what ends a stall must find them filed.
-        if thorough:
-            self._drain_observer()
-        out += watch.machine.feed(tick)
-        for item in out:
+    def _carry_out(self, watch: Watch, items: Sequence[Command | Event], late: bool) -> None:
+        for item in items:
             match item:
                 case AskForBeat():
                     watch.loop.ask(watch.machine.episode.due_ns)
@@ -162,8 +170,6 @@ class Watchdog(threading.Thread):
                     self._announce(watch, item)
                 case StallEnded():
                     self._report(self._incident(watch, item.episode, item.episode.ended_ns or 0, ongoing=False))
-        if watch.nameless and not watch.machine.watchful:
-            watch.nameless = set()
 
     def _account(self, watch: Watch) -> None:
         if watch.probe is None:
@@ -220,9 +226,7 @@ class Watchdog(threading.Thread):
         return work
 
     def _by_slot(self, index: int, generation: int) -> Watch | None:
-        with self._lock:
-            watches = list(self._watches)
-        for watch in watches:
+        for watch in self._watches:
             if watch.loop.slot is not None and (watch.loop.slot.index, watch.loop.generation) == (index, generation):
                 return watch
         return None
@@ -237,13 +241,13 @@ class Watchdog(threading.Thread):
 
     def _forget(self, watch: Watch) -> None:
         with self._lock:
-            self._watches.remove(watch)
+            self._watches = tuple(other for other in self._watches if other is not watch)
         if watch.probe is not None:
             watch.probe.close()
 
     def _close(self) -> None:
         """Report what is over; a loop that still runs is no longer watched."""
-        for watch in list(self._watches):
+        for watch in self._watches:
             watch.loop.stop()
         deadline_ns = time.monotonic_ns() + int(STOPPING_S * 0.5e9)
         while self._watches and time.monotonic_ns() < deadline_ns:

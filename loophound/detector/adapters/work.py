@@ -11,17 +11,15 @@ from typing import Any
 
 from loophound.detector.facts import Work
 from loophound.detector.records import Request, Task
-from loophound.server.hooks import Exchange, current_exchange
+from loophound.server.hooks import Exchange, current_scope
 
 
 def work_of(task: asyncio.Task[Any]) -> Work:
     """The task, and the request in whose context it runs (its own, or the one that started it)."""
     context = context_of(task)
-    exchange = context.get(current_exchange) if context is not None else None
+    scope = context.get(current_scope) if context is not None else None
     described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None))
-    if exchange is None:
-        return Work(described, None)
-    return Work(described, describe_request(exchange), exchange.coroutine_id)
+    return Work(described, None) if scope is None else Work(described, describe_request(scope), id(scope))
 
 
 def context_of(task: asyncio.Task[Any]) -> Context | None:
@@ -46,7 +44,7 @@ def find_work(
         if exchange.coroutine_id == unit and exchange.began_ns <= at_ns and not 0 < exchange.ended_ns < at_ns:
             task = exchange.task
             described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None)) if task else None
-            return Work(described, describe_request(exchange), exchange.coroutine_id)
+            return Work(described, describe_request(exchange.scope), id(exchange.scope))
     if not search_tasks:
         return None
     try:
@@ -56,8 +54,7 @@ def find_work(
     return next((work_of(task) for task in tasks if id(task.get_coro()) == unit), None)
 
 
-def describe_request(exchange: Exchange) -> Request:
-    scope = exchange.scope
+def describe_request(scope: Any) -> Request:
     client = scope.get("client")
     route = getattr(scope.get("route"), "path", None) or scope.get("path_template")
     return Request(
