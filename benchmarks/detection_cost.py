@@ -1,11 +1,13 @@
 """What detection costs: requests per second and CPU per request, with and without --detect-blocking.
 
-    python benchmarks/detection_cost.py [--pairs 10] [--seconds 3] [--write]
+    python benchmarks/detection_cost.py [--pairs 10] [--slices 12] [--write]
 
-Server and observer share one core, wrk has another. Runs alternate between with and without,
-each with a process of its own, so that a machine that slows down slows both; a ratio is taken
-within a pair, and the median and the quartiles over the pairs are shown. CPU time is from
-/proc/PID/stat (proc(5)), of the server with its watchdog thread and of its observer apart.
+Two servers run, with and without; wrk loads one of them for a fifth of a second, then the other,
+and so on: shared machines change their speed by half within a second, and so both see the same.
+A pair is so many slices of each. Its ratio is that of their requests per second; the median and
+the quartiles over the pairs are shown. The loaded server and its observer share one core, wrk has
+another, and so has the server that waits. CPU time is from /proc/PID/stat (proc(5)), of the server
+with its watchdog thread and of its observer apart.
 """
 
 from __future__ import annotations
@@ -33,23 +35,40 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "docs" / "benchmarks.md"
 APPS = {"bare ASGI": "hello:bare", "FastAPI": "hello:fastapi"}
 CONNECTIONS = 32
-WARM_UP_S = 1
+WARM_UP_S = 1.0
+SLICE_S = 0.2
+LONGEST_LOAD = "60s"
 STARTUP_S = 15.0
 TARGET_RATIO = 0.97
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """One load of one server."""
+    """The slices of load of one server in a pair, added up."""
 
-    requests_per_s: float
-    server_us: float  # CPU per request
-    observer_us: float
+    requests: int = 0
+    seconds: float = 0.0
+    server_s: float = 0.0  # CPU time
+    observer_s: float = 0.0
+
+    @property
+    def requests_per_s(self) -> float:
+        return self.requests / self.seconds
+
+    @property
+    def server_us(self) -> float:
+        return self.server_s / self.requests * 1e6
+
+    @property
+    def observer_us(self) -> float:
+        return self.observer_s / self.requests * 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
+    """The two servers under the same load, in turns."""
+
     without: Run
     detecting: Run
 
@@ -72,9 +91,9 @@ def main() -> None:
         give_up("this takes two cores: one for the server, one for wrk")
     if os.getloadavg()[0] > 0.5:
         sys.stderr.write("The machine is busy: believe the CPU per request, not the requests per second.\n")
-    report = describe(options.pairs, options.seconds) + "\n\n" + HEADING
+    report = describe(options.pairs, options.slices) + "\n\n" + HEADING
     for name, app in APPS.items():
-        report += "\n" + row(name, measure(app, options.pairs, options.seconds, cores))
+        report += "\n" + row(name, measure(app, options.pairs, options.slices, cores))
     sys.stdout.write(f"\n{report}\n")
     if options.write:
         title = "" if RESULTS.exists() else "# Benchmarks\n"
@@ -85,7 +104,7 @@ def main() -> None:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what --detect-blocking costs.")
     parser.add_argument("--pairs", type=positive, default=10, help="pairs of runs for each application (10)")
-    parser.add_argument("--seconds", type=positive, default=3, help="length of each run in seconds (3)")
+    parser.add_argument("--slices", type=positive, default=12, help="slices of load of each server in a pair (12)")
     parser.add_argument("--write", action="store_true", help=f"append the table to {RESULTS.name}")
     return parser.parse_args()
 
@@ -101,49 +120,80 @@ def give_up(message: str) -> NoReturn:
     raise SystemExit(f"detection_cost: {message}")
 
 
-def measure(app: str, pairs: int, seconds: int, cores: list[int]) -> list[Pair]:
+def measure(app: str, pairs: int, slices: int, cores: list[int]) -> list[Pair]:
     measured: list[Pair] = []
-    for number in range(pairs):
-        # Every other pair runs in the other order, so that a trend of the machine favours neither.
-        order = (False, True) if number % 2 == 0 else (True, False)
-        runs = {detecting: run(app, detecting, seconds, cores) for detecting in order}
-        measured.append(Pair(runs[False], runs[True]))
-        sys.stderr.write(f"{app} {number + 1}/{pairs}: ratio {measured[-1].ratio:.3f}\n")
+    with serving(app, False, cores) as without, serving(app, True, cores) as detecting:
+        for server in (without, detecting):
+            server.load(Run(), WARM_UP_S)
+        for number in range(pairs):
+            pair = Pair(Run(), Run())
+            turns = [(without, pair.without), (detecting, pair.detecting)]
+            for _ in range(slices):
+                for server, run in turns:
+                    server.load(run, SLICE_S)
+                # The other way round next time, so that a trend of the machine favours neither.
+                turns.reverse()
+            measured.append(pair)
+            sys.stderr.write(f"{app} {number + 1}/{pairs}: ratio {pair.ratio:.3f}\n")
     return measured
 
 
-def run(app: str, detecting: bool, seconds: int, cores: list[int]) -> Run:
-    with serving(app, detecting, cores[0]) as (pid, url):
-        load(url, WARM_UP_S, cores[1])
-        observers = observers_of(pid)
-        if detecting and not observers:
-            give_up("the server runs without its observer: see `loophound doctor`")
-        before = cpu_s(pid), sum(map(cpu_s, observers))
-        requests, requests_per_s = load(url, seconds, cores[1])
-        after = cpu_s(pid), sum(map(cpu_s, observers))
-    server_us, observer_us = ((end - begin) / requests * 1e6 for begin, end in zip(before, after, strict=True))
-    return Run(requests_per_s, server_us, observer_us)
+class Server:
+    """A server under test; it has the first core while it is loaded, and leaves it meanwhile."""
+
+    def __init__(self, pid: int, url: str, cores: list[int], observers: list[int]) -> None:
+        self.pid = pid
+        self.url = url
+        self.observers = observers
+        self._cores = cores
+        self._move_to(cores[1])
+
+    def load(self, run: Run, seconds: float) -> None:
+        """Load it for so long, and add what came of it to `run`."""
+        self._move_to(self._cores[0])
+        server_s, observer_s = cpu_s(self.pid), sum(map(cpu_s, self.observers))
+        load = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{LONGEST_LOAD}", self.url]
+        wrk = subprocess.Popen(["taskset", "-c", str(self._cores[1]), *load], stdout=subprocess.PIPE, text=True)
+        time.sleep(seconds)
+        wrk.send_signal(signal.SIGINT)  # it takes whole seconds alone, but reports when it is interrupted
+        output = wrk.communicate()[0]
+        run.server_s += cpu_s(self.pid) - server_s
+        run.observer_s += sum(map(cpu_s, self.observers)) - observer_s
+        self._move_to(self._cores[1])
+        requests = re.search(r"(\d+) requests in ", output)
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+        if requests is None or rate is None or "Non-2xx" in output or "Socket errors" in output:
+            give_up(f"wrk met errors:\n{output}")
+        run.requests += int(requests[1])
+        run.seconds += int(requests[1]) / float(rate[1])
+
+    def _move_to(self, core: int) -> None:
+        for pid in (self.pid, *self.observers):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {core})
 
 
 @contextmanager
-def serving(app: str, detecting: bool, core: int) -> Iterator[tuple[int, str]]:
-    """Serve `app` on one core; gives the process and its URL. taskset(1) becomes the server by exec."""
+def serving(app: str, detecting: bool, cores: list[int]) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = ["taskset", "-c", str(core), sys.executable, "-m", "loophound", "serve", app]
+    command = [sys.executable, "-m", "loophound", "serve", app]
     command += ["--app-dir", str(HERE), "--port", str(port), "--log-level", "warning"]
     command += ["--detect-blocking"] if detecting else []
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOPHOUND_")}
     # As users start it, access log included, which goes to nobody.
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
-        wait_until_accepting(server, port)
-        yield server.pid, f"http://127.0.0.1:{port}/"
-        server.send_signal(signal.SIGTERM)
-        server.wait(10)
+        wait_until_accepting(process, port)
+        observers = observers_of(process.pid)
+        if detecting and not observers:
+            give_up("the server runs without its observer: see `loophound doctor`")
+        yield Server(process.pid, f"http://127.0.0.1:{port}/", cores, observers)
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
     finally:
-        server.kill()
-        server.wait()
+        process.kill()
+        process.wait()
 
 
 def wait_until_accepting(server: subprocess.Popen[bytes], port: int) -> None:
@@ -153,17 +203,6 @@ def wait_until_accepting(server: subprocess.Popen[bytes], port: int) -> None:
             return
         time.sleep(0.05)
     give_up("the server did not start")
-
-
-def load(url: str, seconds: int, core: int) -> tuple[int, float]:
-    """Requests, and requests per second, of one run of wrk(1)."""
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    requests = re.search(r"(\d+) requests in ", output)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if requests is None or rate is None or "Non-2xx" in output or "Socket errors" in output:
-        give_up(f"wrk met errors:\n{output}")
-    return int(requests[1]), float(rate[1])
 
 
 def cpu_s(pid: int) -> float:
@@ -188,14 +227,14 @@ def watched_by(process: Path) -> int | None:
     return int(json.loads(arguments[-1])["pid"])
 
 
-def describe(pairs: int, seconds: int) -> str:
+def describe(pairs: int, slices: int) -> str:
     cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     return (
         f"## Cost of detection, {datetime.now(UTC):%Y-%m-%d}\n\n"
         f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f} at the start.\n"
         f"Default options. wrk with {CONNECTIONS} connections on one core, server and observer on another; "
-        f"median of {pairs} alternating pairs of {seconds} s, the quartiles in brackets.\n"
+        f"median of {pairs} pairs of {slices} alternating slices of {SLICE_S} s, the quartiles in brackets.\n"
         f"Target: a ratio of at least {TARGET_RATIO}."
     )
 

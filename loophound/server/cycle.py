@@ -124,7 +124,7 @@ class Cycle:
             if self.answer is not COMPLETE:
                 self._fell_short()
 
-    async def run_observed(self, app: Application) -> None:
+    async def run_marked(self, app: Application) -> None:
         # run() once more, with the variable set; a coroutine around it would cost each request 0.2 us. Not
         # the cycle itself is set: the task's context would hold it, and it the task, so that it would take
         # the garbage collector to free them.

@@ -46,5 +46,6 @@ class Hooks(Protocol):
         """The server has stopped; `exchanges` must not be called any more."""
 
 
-# The scope of the request, set in its task while hooks are installed; the tasks that it starts inherit it.
+# Set in the task of each request while hooks are installed, inherited by the tasks that it starts: the
+# request's scope, or a function that gives the scope, or None, for a task.
 current_scope: ContextVar[Any] = ContextVar("loophound_scope")

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import re
 from collections import deque
+from contextvars import Context
 from enum import Enum, auto
 from time import monotonic_ns
 from typing import Any, cast
@@ -23,6 +24,7 @@ from loophound.server import heads
 from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
 from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, HEADED, Cycle
 from loophound.server.flow import WriteFlow
+from loophound.server.lineage import context_of
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
 
@@ -59,6 +61,7 @@ DEAF, LINGERING, CLOSED = Phase.DEAF, Phase.LINGERING, Phase.CLOSED
 _METHODS = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 }
+_NO_CONTEXT = Context()
 _WATCHED = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
 _REQUEST_LINE = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) \S+ HTTP/1\.[01]\r$", re.MULTILINE)
 
@@ -76,6 +79,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body_left",
+        "_context",
         "_farewell",
         "_headers",
         "_host",
@@ -136,6 +140,7 @@ class HttpConnection(asyncio.Protocol):
             self.client = None
             self.client_text = "unix"
             self.server = (self.site.unix_path, None) if self.site.unix_path else None
+        self._context = context_of(self)
         self.site.connections.add(self)
         if self.site.stopping:  # accepted just before the listener closed
             self.stop()
@@ -151,6 +156,10 @@ class HttpConnection(asyncio.Protocol):
                 cycle.abandon()
                 self.site.adopt(cycle)
         self.site.left(self)
+        # They refer to this object: as long as it referred to them, each connection would leave a
+        # cycle of references for the garbage collector.
+        self.cycle = self._incoming = None
+        self._context = _NO_CONTEXT
 
     def eof_received(self) -> bool:
         """The client says no more. What it asked for whole is still answered (RFC 9112, section 9.6)."""
@@ -423,8 +432,19 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, cycle: Cycle) -> None:
         site = self.site
-        run = cycle.run_observed if site.observed else cycle.run
-        cycle.task = site.loop.create_task(run(site.app))
+        if not site.observed:
+            cycle.task = site.loop.create_task(cycle.run(site.app))
+        elif site.marks_each:
+            cycle.task = site.loop.create_task(cycle.run_marked(site.app))
+        else:
+            cycle.task = self._context.run(site.loop.create_task, cycle.run(site.app))
+
+    def _start_next(self, cycle: Cycle) -> None:
+        """Start a request from where another one may run: that one's context variables are not passed on."""
+        site = self.site
+        coroutine = cycle.run_marked(site.app) if site.marks_each else cycle.run(site.app)
+        # A copy, for an eager task may have led here, with the context still entered.
+        cycle.task = self._context.copy().run(site.loop.create_task, coroutine)
 
     def answered(self, cycle: Cycle) -> None:
         """A cycle's response is complete, or given up."""
@@ -450,7 +470,7 @@ class HttpConnection(asyncio.Protocol):
             if last is not None:
                 self.site.adopt(last)
             self.cycle = self.waiting.popleft()
-            self._start(self.cycle)
+            self._start_next(self.cycle)
         elif self._farewell:
             self._part()
         self.adjust_reading()
@@ -473,7 +493,7 @@ class HttpConnection(asyncio.Protocol):
             self._receive_slices(data)
             cycle = self.cycle
             if cycle is not None and cycle.task is None and cycle.answer is AWAITED:
-                self._start(cycle)
+                self._start_next(cycle)
             if self._unfed:
                 return
         if not self._reading and not self.transport.is_closing():

@@ -31,6 +31,7 @@ class Site:
         "keeps_alive",
         "lately",
         "loop",
+        "marks_each",
         "now_s",
         "observed",
         "orphans",
@@ -62,6 +63,7 @@ class Site:
         self.raw_root_path = self.root_path.encode("utf-8")
         self.access_log = access_log
         self.observed = observed  # hooks are installed: requests note their task and their times
+        self.marks_each = False  # an observer needs each request's task to be marked by itself
         self.timed = observed or access_log is not None
         self.keeps_alive = keeps_alive
         self.unix_path = unix_path

@@ -241,7 +241,7 @@ def test_hooks_name_the_requests(serve: Any) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
-        witness.saw.append(current_scope.get())
+        witness.saw.append(scope)
         if scope["path"] == "/wait":
             await witness.until_go()
         await apps.respond(send)

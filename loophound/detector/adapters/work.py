@@ -18,6 +18,8 @@ def work_of(task: asyncio.Task[Any]) -> Work:
     """The task, and the request in whose context it runs (its own, or the one that started it)."""
     context = context_of(task)
     scope = context.get(current_scope) if context is not None else None
+    if callable(scope):
+        scope = scope(task)
     described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None))
     return Work(described, None) if scope is None else Work(described, describe_request(scope), id(scope))
 
