@@ -4,7 +4,7 @@
 
 Two servers run, with and without; wrk loads one of them for a fifth of a second, then the other,
 and so on: shared machines change their speed by half within a second, and so both see the same.
-A pair is so many slices of each. Its ratio is that of their requests per second; the median and
+A pair is two new processes and so many slices of each. Its ratio is that of their requests per second; the median and
 the quartiles over the pairs are shown. The loaded server and its observer share one core, wrk has
 another, and so has the server that waits. CPU time is from /proc/PID/stat (proc(5)), of the server
 with its watchdog thread and of its observer apart.
@@ -122,20 +122,25 @@ def give_up(message: str) -> NoReturn:
 
 def measure(app: str, pairs: int, slices: int, cores: list[int]) -> list[Pair]:
     measured: list[Pair] = []
-    with serving(app, False, cores) as without, serving(app, True, cores) as detecting:
-        for server in (without, detecting):
-            server.load(Run(), WARM_UP_S)
-        for number in range(pairs):
-            pair = Pair(Run(), Run())
-            turns = [(without, pair.without), (detecting, pair.detecting)]
-            for _ in range(slices):
-                for server, run in turns:
-                    server.load(run, SLICE_S)
-                # The other way round next time, so that a trend of the machine favours neither.
-                turns.reverse()
-            measured.append(pair)
-            sys.stderr.write(f"{app} {number + 1}/{pairs}: ratio {pair.ratio:.3f}\n")
+    for number in range(pairs):
+        # New processes for each pair: where the code of one happens to lie in memory is worth some per cent.
+        with serving(app, False, cores) as without, serving(app, True, cores) as detecting:
+            measured.append(compare(without, detecting, slices))
+        sys.stderr.write(f"{app} {number + 1}/{pairs}: ratio {measured[-1].ratio:.3f}\n")
     return measured
+
+
+def compare(without: Server, detecting: Server, slices: int) -> Pair:
+    pair = Pair(Run(), Run())
+    turns = [(without, pair.without), (detecting, pair.detecting)]
+    for server, _ in turns:
+        server.load(Run(), WARM_UP_S)
+    for _ in range(slices):
+        for server, run in turns:
+            server.load(run, SLICE_S)
+        # The other way round next time, so that a trend of the machine favours neither.
+        turns.reverse()
+    return pair
 
 
 class Server:

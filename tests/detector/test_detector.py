@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from loophound.detector.adapters.watchdog import Watchdog
 from loophound.detector.detector import BEATS_IN_A_THRESHOLD, Detector
 from loophound.detector.records import Cause, Stall
 from loophound.errors import ConfigError
@@ -80,6 +81,33 @@ def test_the_descriptors_of_the_observer_are_given_back() -> None:
             pass
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_watchdog_that_fails_says_so_once_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = []
+
+    def fail(self: Watchdog, watch: Any) -> None:
+        failures.append(watch)
+        if len(failures) <= 3:
+            raise RuntimeError("it broke")
+
+    monkeypatch.setattr(Watchdog, "_account", fail)
+
+    async def main() -> None:
+        while len(failures) < 3:
+            await asyncio.sleep(0.01)
+        time.sleep(0.3)
+        await asyncio.sleep(0.3)
+
+    stalls: list[Stall] = []
+    with detector(on_stall=stalls.append):
+        asyncio.run(main())
+    assert [stall.cause for stall in stalls] == [Cause.SLEEP]
+    assert [record.message for record in caplog.records if "watchdog" in record.message] == [
+        "Loophound's watchdog failed; it goes on, and may miss stalls"
+    ]
 
 
 def test_loops_are_watched_while_they_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from loophound.detector.machine import (
     StallEnded,
     StallWentOn,
 )
+
+logger = logging.getLogger("loophound.detector")
 
 STOPPING_S = 2.0
 THOROUGH_EVERY = 10  # ticks
@@ -71,6 +74,7 @@ class Watchdog(threading.Thread):
         self._stopping = threading.Event()
         self._own: ThreadProbe | None = None
         self._deprived_ns = 0
+        self._failed = False
         self._ticks = 0
         self._ticked_ns = 0
         self._paced_ns = interval_ns
@@ -107,7 +111,7 @@ class Watchdog(threading.Thread):
                     self._wake.wait()
                     self._wake.clear()
                     self._ticked_ns = 0  # nobody looked meanwhile: the next tick is not late
-                self.tick()
+                self._tick_or_say_why_not()
             self._close()
         finally:
             self._collections.remove()
@@ -118,6 +122,14 @@ class Watchdog(threading.Thread):
         for probe in (self._own, *(watch.probe for watch in self._watches)):
             if probe is not None:
                 probe.close()
+
+    def _tick_or_say_why_not(self) -> None:
+        try:
+            self.tick()
+        except Exception:
+            if not self._failed:
+                self._failed = True  # once: what fails at one tick fails at many
+                logger.exception("Loophound's watchdog failed; it goes on, and may miss stalls")
 
     def tick(self) -> None:
         now_ns = time.monotonic_ns()
@@ -251,6 +263,6 @@ class Watchdog(threading.Thread):
             watch.loop.stop()
         deadline_ns = time.monotonic_ns() + int(STOPPING_S * 0.5e9)
         while self._watches and time.monotonic_ns() < deadline_ns:
-            self.tick()
+            self._tick_or_say_why_not()
             if self._watches:
                 time.sleep(self._interval_ns / 1e9)
