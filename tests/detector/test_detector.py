@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from loophound.detector.adapters.watchdog import Watchdog
+from loophound.detector.adapters.watchdog import Watch, Watchdog
 from loophound.detector.detector import BEATS_IN_A_THRESHOLD, Detector
 from loophound.detector.records import Cause, Stall
 from loophound.errors import ConfigError
@@ -86,12 +86,14 @@ def test_the_descriptors_of_the_observer_are_given_back() -> None:
 def test_a_watchdog_that_fails_says_so_once_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failures = []
+    failures: list[Watch] = []
+    account = Watchdog._account
 
-    def fail(self: Watchdog, watch: Any) -> None:
-        failures.append(watch)
-        if len(failures) <= 3:
+    def fail(self: Watchdog, watch: Watch) -> None:
+        if len(failures) < 3:
+            failures.append(watch)
             raise RuntimeError("it broke")
+        account(self, watch)
 
     monkeypatch.setattr(Watchdog, "_account", fail)
 
