@@ -6,15 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from loophound.allowing import allow_blocking
     from loophound.config import Config
     from loophound.detector.detector import Detector
     from loophound.detector.records import Stall
     from loophound.server import Server
     from loophound.serving import run
+    from loophound.watching import watch
 
 __version__ = "0.1.0"
 
-__all__ = ["run", "Config", "Server", "Detector", "Stall", "__version__"]
+__all__ = ["run", "Config", "Server", "Detector", "Stall", "allow_blocking", "watch", "__version__"]
 
 # Loaded when asked for: a server without detection has not a line of the detector in it.
 _HOMES = {
@@ -23,6 +25,8 @@ _HOMES = {
     "Server": "loophound.server",
     "Detector": "loophound.detector.detector",
     "Stall": "loophound.detector.records",
+    "allow_blocking": "loophound.allowing",
+    "watch": "loophound.watching",
 }
 
 

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from loophound import allowing
 from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
 from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
+from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.diagnosis import Finding, diagnose
-from loophound.detector.records import Cause, Stall
+from loophound.detector.records import INNOCENT, Cause, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
@@ -42,7 +44,8 @@ class Detector:
     detector's, once as a stall ends, and once before with `ongoing` set when it outlasts a
     second. `record` appends each stall to a file, one JSON object a line. With `announce`,
     the observer process reports on standard error a stall that goes on while this process
-    cannot. Raises ConfigError for a threshold that is not above zero, or a record file
+    cannot. Stalls in code that `allowances` or `loophound.allow_blocking()` cover are counted in
+    `allowed`, and not shown. Raises ConfigError for a threshold that is not above zero, or a record file
     that cannot be written.
     """
 
@@ -55,6 +58,7 @@ class Detector:
         faces: Sequence[Face] = (),
         observer: bool = True,
         announce: bool = False,
+        allowances: Sequence[Allowance] = (),
     ) -> None:
         if not 0 < threshold < float("inf"):
             raise ConfigError(f"the threshold is a number of seconds above 0, such as 0.1; got {threshold!r}")
@@ -63,6 +67,8 @@ class Detector:
             max(self.threshold_ns // BEATS_IN_A_THRESHOLD, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS
         )
         self.stalls = 0
+        self.allowed = 0
+        self._allowances = Allowances(allowances)
         self.observer_problem: str | None = None
         self.hooks = ServerHooks(self)
         self._faces = [self._count, *faces, *([on_stall] if on_stall else [])]
@@ -99,6 +105,7 @@ class Detector:
         self._loop_watch = LoopWatch(self._loop_begins, self._loop_ends)
         self._loop_watch.install()
         _started.append(self)
+        allowing.listeners.append(self._permit_changed)
         running = asyncio._get_running_loop()
         if running is not None:
             self._loop_begins(running, running_base(running))
@@ -109,6 +116,7 @@ class Detector:
             return
         self._armed = False
         _started.remove(self)
+        allowing.listeners.remove(self._permit_changed)
         self._loop_watch.remove()
         self._watchdog.stop()
         self._stream.close()
@@ -133,12 +141,18 @@ class Detector:
         """After a fork, in the child: nothing is watched there, and nothing is left behind."""
         self._armed = False
         _started.remove(self)
+        allowing.listeners.remove(self._permit_changed)
         self._loop_watch.remove()
         self._watchdog.abandon()
         for watched in self._loops:
             watched.slot = None  # its beats would go on into the parent's page
         self._loops.clear()
         self._close_files()
+
+    @property
+    def unused_allowances(self) -> list[Allowance]:
+        """Those that covered no stall since the start."""
+        return self._allowances.unused
 
     def wait_for_observer(self) -> bool:
         """Wait some seconds until the observer process looks; False when there is none."""
@@ -185,6 +199,11 @@ class Detector:
         if watched in self._loops:
             self._loops.remove(watched)
 
+    def _permit_changed(self, thread: int, begins: bool) -> None:
+        for watched in self._loops:
+            if watched.ident == thread:
+                watched.permit(begins)
+
     def disregard(self, loop: asyncio.AbstractEventLoop) -> None:
         """A server starts on this loop: importing an application keeps nobody waiting."""
         for watched in self._loops:
@@ -213,6 +232,7 @@ class Detector:
             origin=self._reporter.origin,
             observed=self._link is not None and self._link.ready and not self._link.lost,
         )
+        findings = [finding for finding in findings if not self._is_allowed(finding, watched)]
         if crowd is not None:
             findings = [self._attribute(finding, watched.loop, crowd) for finding in findings]
         scene = Scene(
@@ -233,6 +253,15 @@ class Detector:
             thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
         )
         return self._reporter.make(findings, scene)
+
+    def _is_allowed(self, finding: Finding, watched: WatchedLoop) -> bool:
+        if finding.sample is None or finding.cause in INNOCENT:
+            return False
+        frames = finding.sample.frames[finding.sample.base :]
+        permitted = any(permit.covers(watched.ident, finding.span, frames) for permit in list(allowing.permits))
+        allowed = self._allowances.cover(frames) or permitted
+        self.allowed += allowed
+        return allowed
 
     def _attribute(self, finding: Finding, loop: asyncio.AbstractEventLoop, crowd: Crowd) -> Finding:
         """Seen from outside alone, the request is found among those that were there at the end."""

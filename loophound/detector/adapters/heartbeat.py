@@ -109,6 +109,11 @@ class WatchedLoop:
             if self.slot is not None:
                 self.slot.quiet = False
 
+    def permit(self, begins: bool) -> None:
+        """Blocking is meant from now on, or no longer: the observer, which cannot ask, announces nothing."""
+        if self.slot is not None and self.quiet_until_ns != NEVER_NS:
+            self.slot.quiet = begins
+
     def cpu_ns(self) -> int | None:
         """CPU time of the loop's thread, read from any thread; None once the thread is gone."""
         try:
