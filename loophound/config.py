@@ -8,11 +8,12 @@ capitals) and `loophound.run()` derive from this table, and so does docs/options
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from loophound.errors import ConfigError
 
@@ -22,6 +23,14 @@ ENV_PREFIX = "LOOPHOUND_"
 Lifespan = Literal["auto", "on", "off"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
+TlsVersion = Literal["1.2", "1.3"]
+ClientCertificates = Literal["none", "optional", "required"]
+# Given the configuration and a function that makes the context as the options say.
+ContextFactory: TypeAlias = Callable[["Config", Callable[[], ssl.SSLContext]], ssl.SSLContext]
+
+# The numbers of the ssl module, which uvicorn takes: PROTOCOL_TLS_SERVER, PROTOCOL_TLS and PROTOCOL_TLSv1_2.
+TLS_VERSIONS = {"17": "1.2", "2": "1.2", "5": "1.2"}
+CERT_REQS = {"0": "none", "1": "optional", "2": "required"}
 
 TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -36,6 +45,7 @@ class Option:
     maximum: float | None = None
     above: float | None = None  # like minimum, but the limit itself is out
     optional_value: str | None = None  # what the bare flag means, where the value may be left out
+    aliases: Mapping[str, str] = field(default_factory=dict)  # further words for its values
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,21 @@ class Config:
         minimum=0,
     )
 
+    ssl_certfile: str | None = option(
+        None, "Serve TLS with the certificate in this file (PEM, with those between it and the root).", metavar="FILE"
+    )
+    ssl_keyfile: str | None = option(
+        None, "The certificate's private key (PEM), where it is in another file.", metavar="FILE"
+    )
+    ssl_keyfile_password: str | None = option(None, "Password of an encrypted private key.", metavar="TEXT")
+    ssl_version: TlsVersion = option("1.2", "Lowest version of TLS that is spoken.", aliases=TLS_VERSIONS)
+    ssl_cert_reqs: ClientCertificates = option(
+        "none", "Whether clients are to show a certificate that --ssl-ca-certs vouches for.", aliases=CERT_REQS
+    )
+    ssl_ca_certs: str | None = option(None, "Authorities whose certificates clients may show (PEM).", metavar="FILE")
+    ssl_ciphers: str | None = option(None, "Cipher suites of TLS 1.2, as OpenSSL writes them.", metavar="LIST")
+    ssl_context_factory: ContextFactory | None = None
+
     detect_blocking: float | None = option(
         None,
         "Report whoever blocks the event loop longer than MS milliseconds.",
@@ -89,10 +114,25 @@ class Config:
     record: str | None = option(None, "Append each stall to this file, one JSON record a line.", metavar="FILE")
 
     def __post_init__(self) -> None:
-        for name, _ in options():
-            check(name, getattr(self, name))
+        for name, spec in options():
+            value = getattr(self, name)
+            if spec.aliases and isinstance(value, int) and not isinstance(value, bool):
+                value = spec.aliases.get(str(int(value)), value)
+                setattr(self, name, value)
+            check(name, value)
         if self.record is not None and self.detect_blocking is None:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
+        self._check_tls()
+
+    def _check_tls(self) -> None:
+        if self.ssl_certfile is None and self.ssl_context_factory is None:
+            for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_ciphers"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(f"{flag_of(name)} is for TLS: add --ssl-certfile")
+        if self.ssl_cert_reqs != "none" and self.ssl_ca_certs is None and self.ssl_context_factory is None:
+            raise ConfigError(
+                f"--ssl-cert-reqs {self.ssl_cert_reqs} wants to know whose certificates: add --ssl-ca-certs"
+            )
 
 
 @cache
@@ -144,7 +184,8 @@ def from_env(environ: Mapping[str, str], names: Iterable[str] | None = None) -> 
 def parse(name: str, text: str, label: str | None = None) -> Any:
     """The value that `text` stands for. Raises ConfigError that names `label`, by default the flag."""
     label = label or flag_of(name)
-    kind = kind_of(name)
+    spec, kind, _ = table()[name]
+    text = spec.aliases.get(text, text)
     if kind.nullable and kind.type is not str and text.lower() == "none":
         return None
     try:

@@ -99,6 +99,7 @@ class HttpConnection(asyncio.Protocol):
         "server",
         "since_s",
         "site",
+        "tls",
         "transport",
         "waiting",
     )
@@ -140,6 +141,7 @@ class HttpConnection(asyncio.Protocol):
             self.client = None
             self.client_text = "unix"
             self.server = (self.site.unix_path, None) if self.site.unix_path else None
+        self.tls = None if self.site.tls is None else self.site.tls.extension(transport)
         self._context = context_of(self)
         self.site.connections.add(self)
         if self.site.stopping:  # accepted just before the listener closed
@@ -165,6 +167,8 @@ class HttpConnection(asyncio.Protocol):
         """The client says no more. What it asked for whole is still answered (RFC 9112, section 9.6)."""
         cycle = self.cycle
         if cycle is None or cycle.answer in (COMPLETE, ABANDONED) or self.phase in (BODY, LINGERING):
+            return False
+        if self.tls is not None:  # asyncio's TLS ends both directions at once
             return False
         # A client that is gone looks the same: whoever listens is told so.
         self.phase = DEAF
@@ -327,7 +331,7 @@ class HttpConnection(asyncio.Protocol):
             "http_version": http_version,
             "server": self.server,
             "client": self.client,
-            "scheme": "http",
+            "scheme": site.scheme,
             "method": method,
             "root_path": site.root_path,
             "path": path,
@@ -336,6 +340,8 @@ class HttpConnection(asyncio.Protocol):
             "headers": headers,
             "state": site.state.copy(),
         }
+        if self.tls is not None:
+            scope["extensions"] = {"tls": self.tls}
         cycle = Cycle(self, scope, self._target, persistent)
         if site.timed:
             cycle.began_ns = monotonic_ns()
@@ -540,7 +546,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._begin(LINGERING, 0)
         self._unfed = b""
-        if not transport.is_closing():
+        if self.tls is None and not transport.is_closing():  # TLS has no half-closed connections
             try:
                 transport.write_eof()
             except OSError:  # asyncio's shutdown(2) finds the client gone before its loop does
@@ -556,11 +562,19 @@ class HttpConnection(asyncio.Protocol):
         cycle = self.cycle
         if not self._busy() or cycle is None:
             if self.phase is not LINGERING:
-                self.transport.close()
+                self._leave()
             return
         cycle.close_after()
         if cycle.endless:
             cycle.disconnect()
+
+    def _leave(self) -> None:
+        """Close while idle."""
+        self.transport.close()
+        if self.tls is not None:
+            # close() has sent close_notify and would wait for the client's, which an idle client does
+            # not send; nobody has to wait for it (RFC 8446, section 6.1).
+            self.transport.abort()
 
     def sweep(self, now_s: float, keep_alive_s: float, head_s: float) -> None:
         """Act on time-outs; called once a sweep."""
@@ -572,7 +586,7 @@ class HttpConnection(asyncio.Protocol):
             return
         elif self.phase is IDLE:
             if idle_s >= keep_alive_s:
-                self.transport.close()
+                self._leave()
         elif self.phase is HEAD:
             if idle_s >= head_s:
                 self._refuse(Refusal(408, f"The head of the request took longer than {head_s:g} seconds"))

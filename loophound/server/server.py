@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from loophound.config import Config, LoopKind
 from loophound.errors import StartupError
@@ -20,8 +21,9 @@ from loophound.server.importer import load_application
 from loophound.server.lifespan import Lifespan
 from loophound.server.protocol import HttpConnection
 from loophound.server.site import Site
-from loophound.server.stop import end_requests, signals_handled
+from loophound.server.stop import end_requests, reload_handled, signals_handled
 from loophound.server.sweep import Sweep
+from loophound.server.tls import Tls, uses_tls
 
 logger = logging.getLogger("loophound.server")
 
@@ -42,6 +44,7 @@ class Server:
         self._stop_asked = asyncio.Event()
         self._stop_forced = asyncio.Event()
         self._stops = 0
+        self._tls: Tls | None = None
 
     @property
     def should_exit(self) -> bool:
@@ -65,6 +68,12 @@ class Server:
         if self._stops >= 2:
             self._stop_forced.set()
 
+    def reload_certificate(self) -> None:
+        """Take the TLS certificate from its files again, as at SIGHUP. Safe from any thread and signal."""
+        if self._loop is not None and self._tls is not None:
+            # On the loop, which it blocks for a millisecond: no handshake may read the context meanwhile.
+            self._loop.call_soon_threadsafe(self._tls.reload)
+
     def run(self) -> None:
         """Serve until a signal or `should_exit`. Raises StartupError when the server cannot start."""
         logs.configure(self.config.log_level)
@@ -79,6 +88,9 @@ class Server:
         with ExitStack() as at_end:
             at_end.callback(self._tell_stopping)
             at_end.enter_context(signals_handled(self.stop))
+            if uses_tls(self.config):
+                self._tls = Tls(self.config)
+                at_end.enter_context(reload_handled(self.reload_certificate))
             app = load_application(self.config)
             self.sockets = self._bind(at_end) if sockets is None else sockets
             lifespan = Lifespan(app, self.config.lifespan)
@@ -112,6 +124,7 @@ class Server:
             observed=self._hooks is not None,
             keeps_alive=config.timeout_keep_alive > 0,
             unix_path=config.uds,
+            tls=self._tls,
         )
 
     async def _serve_until_stopped(self, site: Site) -> None:
@@ -119,9 +132,12 @@ class Server:
         sockets.listen(self.sockets, config.backlog)
         # Said before the first request is accepted and after the kernel accepts: whoever reads it can connect.
         for sock in self.sockets:
-            logger.info("Loophound running on %s (Press CTRL+C to quit)", sockets.address_of(sock))
+            logger.info("Loophound running on %s (Press CTRL+C to quit)", sockets.address_of(sock, site.scheme))
+        tls: dict[str, Any] = {}
+        if site.tls is not None:
+            tls = {"ssl": site.tls.context, "ssl_handshake_timeout": config.timeout_head}
         listeners = [
-            await site.loop.create_server(lambda: HttpConnection(site), sock=sock, backlog=config.backlog)
+            await site.loop.create_server(lambda: HttpConnection(site), sock=sock, backlog=config.backlog, **tls)
             for sock in self.sockets
         ]
         sweep = Sweep(site, keep_alive_s=config.timeout_keep_alive, head_s=config.timeout_head)

@@ -11,6 +11,7 @@ from loophound.server.access_log import AccessLog
 from loophound.server.asgi import Application
 from loophound.server.heads import ResponseHeads
 from loophound.server.targets import Targets
+from loophound.server.tls import Tls
 
 if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
@@ -37,10 +38,12 @@ class Site:
         "orphans",
         "raw_root_path",
         "root_path",
+        "scheme",
         "state",
         "stopping",
         "targets",
         "timed",
+        "tls",
         "unix_path",
     )
 
@@ -55,6 +58,7 @@ class Site:
         observed: bool = False,
         keeps_alive: bool = True,
         unix_path: str | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.app = app
         self.loop = loop
@@ -67,6 +71,8 @@ class Site:
         self.timed = observed or access_log is not None
         self.keeps_alive = keeps_alive
         self.unix_path = unix_path
+        self.tls = tls
+        self.scheme = "http" if tls is None else "https"
         self.heads = ResponseHeads()
         self.targets = Targets(self.root_path)
         self.connections: set[HttpConnection] = set()

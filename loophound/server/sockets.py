@@ -22,13 +22,13 @@ def bind(config: Config) -> list[socket.socket]:
     return _bind_host(config.host, config.port)
 
 
-def address_of(sock: socket.socket) -> str:
+def address_of(sock: socket.socket, scheme: str = "http") -> str:
     """The address as a user would write it: a URL, or `unix:` and a path."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return f"unix:{os.fsdecode(name)}"
     host, port = name[:2]
-    return f"http://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
 def remove_socket_file(path: str, inode: int) -> None:

@@ -49,6 +49,19 @@ def signals_handled(on_signal: Callable[[], int]) -> Iterator[None]:
             signal.signal(handled, signal.SIG_DFL if handler is None else handler)
 
 
+@contextmanager
+def reload_handled(reload: Callable[[], None]) -> Iterator[None]:
+    """Call `reload` at SIGHUP, as daemons do (signal(7)). Does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda number, frame: reload())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL if before is None else before)
+
+
 async def end_requests(site: Site, grace_s: float | None, forced: asyncio.Event) -> None:
     """Let requests end for `grace_s` seconds (None: for ever) or until `forced`, then cancel them."""
     site.stopping = True

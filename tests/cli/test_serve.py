@@ -76,6 +76,8 @@ def test_every_option_reaches_config() -> None:
         "host": "::1", "port": "81", "uds": "/s", "factory": None, "app_dir": "d", "loop": "asyncio",
         "lifespan": "off", "root_path": "/r", "backlog": "5", "log_level": "error", "access_log": None,
         "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
+        "ssl_certfile": "c", "ssl_keyfile": "k", "ssl_keyfile_password": "p", "ssl_version": "1.3",
+        "ssl_cert_reqs": "2", "ssl_ca_certs": "a", "ssl_ciphers": "x",
         "detect_blocking": "50", "record": "f",
     }  # fmt: skip
     assert set(given) == {name for name, _ in options()}
@@ -85,6 +87,8 @@ def test_every_option_reaches_config() -> None:
         app="app:app", host="::1", port=81, uds="/s", factory=True, app_dir="d", loop="asyncio", lifespan="off",
         root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
         timeout_graceful_shutdown=None, detect_blocking=50, record="f",
+        ssl_certfile="c", ssl_keyfile="k", ssl_keyfile_password="p", ssl_version="1.3",
+        ssl_cert_reqs="required", ssl_ca_certs="a", ssl_ciphers="x",
     )  # fmt: skip
 
 
