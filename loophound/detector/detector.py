@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BEATS_IN_A_THRESHOLD = 5
 SHORTEST_INTERVAL_NS = 2_000_000
 LONGEST_INTERVAL_NS = 100_000_000
+SETTLING_PAUSE_S = 0.002
 # Not the program's doing: the machine had no CPU to give, or somebody stopped the process.
 NOT_THE_PROGRAM = frozenset({Cause.STARVED, Cause.SUSPENDED})
 
@@ -78,6 +79,9 @@ class Detector:
         self._announce = announce
         self._reporter = Reporter(make_origin(), SourceLines())
         self._loops: list[WatchedLoop] = []
+        self._late_ns = 0  # when the last run ended in which a loop was late
+        self._given_up: dict[WatchedLoop, int] = {}  # loops that settle() waited for in vain: their last answers
+        self._given_up_ns = 0
         self._exchanges: dict[int, Callable[[], Iterable[Exchange]]] = {}
         self._armed = False
         self._pid = 0
@@ -154,6 +158,34 @@ class Detector:
         """Those that covered no stall since the start."""
         return self._allowances.unused
 
+    def settled(self) -> bool:
+        """Whether no loop is late, and every stall that is over has been shown.
+
+        Costs some microseconds. A loop that `settle()` has given up does not count until it answers.
+        """
+        if not self._armed:
+            return True
+        loops = list(self._loops)
+        if any(watched.is_late() and self._given_up.get(watched) != watched.answered_ns for watched in loops):
+            return False
+        late_ns = max([self._late_ns, *(watched.late_ns for watched in loops)])
+        return late_ns <= self._given_up_ns or (late_ns < self._watchdog.reported_ns and self._stream.idle)
+
+    def settle(self, timeout_s: float = 1.0) -> bool:
+        """Wait until `settled()`, which takes about 70 ms after a stall and no time without one.
+
+        Not for the thread of a loop, which would wait for itself. After `timeout_s` it gives up,
+        for good, what it waited for, and returns False.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not self.settled():
+            if time.monotonic() >= deadline_s:
+                self._given_up = {watched: watched.answered_ns for watched in self._loops if watched.is_late()}
+                self._given_up_ns = time.monotonic_ns()
+                return False
+            time.sleep(SETTLING_PAUSE_S)
+        return True
+
     def wait_for_observer(self) -> bool:
         """Wait some seconds until the observer process looks; False when there is none."""
         return self._link is not None and self._link.wait_until_ready()
@@ -194,6 +226,8 @@ class Detector:
         if watched is None or os.getpid() != self._pid:
             return
         watched.stop()
+        if watched.late_ns:
+            self._late_ns = time.monotonic_ns()
         if watched.slot is not None:
             watched.slot.release()
         if watched in self._loops:

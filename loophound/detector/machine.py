@@ -88,6 +88,11 @@ class LoopMachine:
         return self.state is State.STOPPED and not self._closing
 
     @property
+    def closing(self) -> bool:
+        """A stall is over, and not reported yet: samples of it may be on their way."""
+        return bool(self._closing)
+
+    @property
     def watchful(self) -> bool:
         """A sample or evidence from elsewhere may still belong to one of its stalls."""
         return bool(self._closing) or self.state in (State.OVERDUE, State.STALLED)

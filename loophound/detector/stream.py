@@ -30,6 +30,7 @@ class Stream(Generic[Item]):
         self._waiting: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._showing = False
         self._told: set[str] = set()
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="loophound-faces", daemon=True)
@@ -46,6 +47,12 @@ class Stream(Generic[Item]):
             self._waiting.append(item)
             self._changed.notify()
 
+    @property
+    def idle(self) -> bool:
+        """Whether the faces have seen all that was put."""
+        with self._changed:
+            return not self._waiting and not self._showing
+
     def close(self) -> None:
         """Returns when the faces have seen all, or after a few seconds."""
         with self._changed:
@@ -59,11 +66,13 @@ class Stream(Generic[Item]):
     def _run(self) -> None:
         while True:
             with self._changed:
+                self._showing = False
                 while not self._waiting and not self._closing:
                     self._changed.wait()
                 if not self._waiting:
                     return
                 item = self._waiting.popleft()
+                self._showing = True
             try:
                 stalls = self._make(item)
             except Exception as error:

@@ -55,9 +55,11 @@ class WatchedLoop:
         self.crowds: deque[Crowd] = deque(maxlen=4)
         self.quiet_until_ns = 0  # silences that began before are not reported
         self.due_ns = 0
+        self.late_ns = 0  # when it had last answered after a silence that may have been a stall
         self._threshold_ns = threshold_ns
         self._stopped = False
         self.first_beat = self._now()
+        self.answered_ns = self.first_beat.at_ns
         if slot is not None:
             slot.base, slot.beat_ns = base, self.first_beat.at_ns
 
@@ -83,6 +85,7 @@ class WatchedLoop:
         if self.machinery is not frame.f_code or self.base != depth_of(frame):
             self.machinery, self.base = frame.f_code, depth_of(frame)
         self.answers.append(beat)
+        self._note(beat.at_ns)
         slot = self.slot
         if slot is not None:
             slot.base, slot.beat_ns = self.base, beat.at_ns
@@ -96,6 +99,17 @@ class WatchedLoop:
             now = self._now()
             cpu_ns = now.cpu_ns if threading.get_ident() == self.ident else self.cpu_ns()
             self.answers.append(LoopStopped(now.at_ns, cpu_ns, now.process_cpu_ns))
+            self._note(now.at_ns)
+
+    def is_late(self) -> bool:
+        """Whether it runs and has been silent for the length of a stall."""
+        return time.monotonic_ns() - self.answered_ns >= self._threshold_ns and self.check()
+
+    def _note(self, answered_ns: int) -> None:
+        if answered_ns - self.answered_ns >= self._threshold_ns:
+            # Not the time of the answer: a tick that begins after this has the answer at hand.
+            self.late_ns = time.monotonic_ns()
+        self.answered_ns = answered_ns
 
     def hush(self) -> None:
         """Nobody waits for the loop yet: its silences are nobody's business until `heed()`."""

@@ -78,6 +78,7 @@ class Watchdog(threading.Thread):
         self._ticks = 0
         self._ticked_ns = 0
         self._paced_ns = interval_ns
+        self.reported_ns = 0  # what had come in by then is reported, if it was worth it
 
     def watch(self, loop: WatchedLoop) -> None:
         """Called on the loop's thread when it starts to run."""
@@ -142,7 +143,7 @@ class Watchdog(threading.Thread):
         self._ticked_ns = now_ns
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
-        watches = self._watches
+        watches, pending = self._watches, False
         if self._collections.any:
             self._file_collections(watches)
         for watch in watches:
@@ -162,6 +163,9 @@ class Watchdog(threading.Thread):
                 self._forget(watch)
             elif closely and watch.nameless and not machine.watchful:
                 watch.nameless = set()
+            pending = pending or machine.closing
+        if not pending:
+            self.reported_ns = now_ns
 
     def _file_collections(self, watches: tuple[Watch, ...]) -> None:
         for ident, collection in self._collections.take():
