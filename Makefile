@@ -27,7 +27,7 @@ format: $(VENV)/.dev ## Put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## Measure the server and what the detector costs
+bench: $(VENV)/.bench ## Measure the server and what the detector costs
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev ## Write the generated pages again
@@ -40,7 +40,8 @@ clean: ## Remove environments, caches and build results
 # A stamp for each set of extras, renewed when pyproject.toml changes.
 $(VENV)/.demo: EXTRA := demo
 $(VENV)/.dev: EXTRA := dev
-$(VENV)/.demo $(VENV)/.dev: pyproject.toml | $(BIN)/pip
+$(VENV)/.bench: EXTRA := bench
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@
 
