@@ -22,6 +22,7 @@ ENV_PREFIX = "LOOPHOUND_"
 
 Lifespan = Literal["auto", "on", "off"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
+WebSockets = Literal["auto", "none"]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 TlsVersion = Literal["1.2", "1.3"]
 ClientCertificates = Literal["none", "optional", "required"]
@@ -88,6 +89,19 @@ class Config:
         metavar="SECONDS",
         minimum=0,
     )
+
+    ws: WebSockets = option("auto", "WebSocket; none ignores it, as HTTP does any protocol it does not know.")
+    ws_max_size: int = option(16_777_216, "Bytes that a WebSocket message may have.", metavar="BYTES", minimum=1)
+    ws_max_queue: int = option(
+        32, "WebSocket messages that wait for the application; then reading pauses.", metavar="N", minimum=1
+    )
+    ws_ping_interval: float | None = option(
+        20.0, "Seconds between pings of a WebSocket; none sends none.", metavar="SECONDS", above=0
+    )
+    ws_ping_timeout: float | None = option(
+        20.0, "Seconds of silence after a ping that end a WebSocket; none waits for ever.", metavar="SECONDS", above=0
+    )
+    ws_per_message_deflate: bool = option(True, "Compress WebSocket messages for clients that offer it.")
 
     ssl_certfile: str | None = option(
         None, "Serve TLS with the certificate in this file (PEM, with those between it and the root).", metavar="FILE"

@@ -21,3 +21,7 @@ LIFESPAN_SPEC_VERSION = "2.0"
 
 class MessageError(RuntimeError):
     """The application broke the order, the type or the content of ASGI messages."""
+
+
+class ClientGone(OSError):
+    """The application sent to a connection that is closed (ASGI, "Send"; WebSocket 2.4 on)."""

@@ -22,7 +22,7 @@ from loophound.server.asgi import Application, Message, MessageError
 from loophound.server.hooks import current_scope
 
 if TYPE_CHECKING:
-    from loophound.server.protocol import HttpConnection
+    from loophound.server.site import Connection
 
 logger = logging.getLogger("loophound.server")
 
@@ -97,7 +97,7 @@ class Cycle:
         "upload",
     )
 
-    def __init__(self, connection: HttpConnection, scope: dict[str, Any], target: bytes, persistent: bool) -> None:
+    def __init__(self, connection: Connection, scope: dict[str, Any], target: bytes, persistent: bool) -> None:
         self.connection = connection
         self.scope = scope
         self.target = target  # as the client wrote it
@@ -141,13 +141,13 @@ class Cycle:
         if isinstance(error, GeneratorExit):  # the loop was closed under the task
             raise error
         if isinstance(error, asyncio.CancelledError) and self.connection.site.stopping:
-            self._give_up(503, "Service Unavailable")
+            self.give_up(503, "Service Unavailable")
             return
         # The frame of run() is of no use to the reader. SystemExit and KeyboardInterrupt end here too: raised
         # through a task they would end the loop, and with it everybody else's requests.
         traceback = error.__traceback__ and error.__traceback__.tb_next
         logger.error("%s: the application raised", self.describe(), exc_info=(type(error), error, traceback))
-        self._give_up(500, "Internal Server Error")
+        self.give_up(500, "Internal Server Error")
 
     def _fell_short(self) -> None:
         if self.answer is ABANDONED:
@@ -160,9 +160,9 @@ class Cycle:
             logger.error("%s: the application returned without sending http.response.body", self.describe())
         else:
             logger.error("%s: the application returned before the end of its response body", self.describe())
-        self._give_up(500, "Internal Server Error")
+        self.give_up(500, "Internal Server Error")
 
-    def _give_up(self, status: int, text: str) -> None:
+    def give_up(self, status: int, text: str) -> None:
         """Answer in the application's place if nothing is on the wire, else close: the client sees the cut."""
         if self.answer in _OVER:
             return

@@ -143,11 +143,11 @@ class ResponseHeads:
                 self._size_lines[size] = line
         return line
 
-    def farewell(self, status: int, text: str) -> bytes:
-        """A whole plain-text response after which the server closes."""
+    def farewell(self, status: int, text: str, headers: bytes = b"") -> bytes:
+        """A whole plain-text response after which the server closes; `headers` are lines of its own."""
         body = f"{text}\n".encode()
         prefix = self._prefixes.get(status) or self._prefix(status)
-        head = prefix + b"content-type: text/plain; charset=utf-8\r\n" + CONNECTION_CLOSE
+        head = prefix + headers + b"content-type: text/plain; charset=utf-8\r\n" + CONNECTION_CLOSE
         return head + self.length_line(len(body)) + body
 
     def _prefix(self, status: int) -> bytes:

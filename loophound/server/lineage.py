@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from loophound.server.hooks import current_scope
 
 if TYPE_CHECKING:
-    from loophound.server.protocol import HttpConnection
+    from loophound.server.site import Connection
 
 _NUMBERED = re.compile(r"Task-(\d+)")  # asyncio numbers tasks as they are made, unless they are given a name
 
 
-def context_of(connection: HttpConnection) -> Context:
+def context_of(connection: Connection) -> Context:
     """The context in which the tasks of a connection's requests start."""
     context = copy_context()
     if connection.site.observed:
@@ -32,7 +32,7 @@ def context_of(connection: HttpConnection) -> Context:
     return context
 
 
-def scope_of(connection: HttpConnection, task: asyncio.Task[Any]) -> Any:
+def scope_of(connection: Connection, task: asyncio.Task[Any]) -> Any:
     """The scope of the request that a task of this connection serves, None when that is not
     certain. For any thread.
     """

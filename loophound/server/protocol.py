@@ -25,8 +25,11 @@ from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
 from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, HEADED, Cycle
 from loophound.server.flow import WriteFlow
 from loophound.server.lineage import context_of
+from loophound.server.refusals import Refusal
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
+from loophound.server.websocket.connection import WebSocketConnection
+from loophound.server.websocket.handshake import Handshake, asked_for, read_handshake
 
 logger = logging.getLogger("loophound.server")
 
@@ -66,14 +69,6 @@ _WATCHED = frozenset({b"content-length", b"transfer-encoding", b"connection", b"
 _REQUEST_LINE = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) \S+ HTTP/1\.[01]\r$", re.MULTILINE)
 
 
-class Refusal(Exception):
-    """The request is refused with `status`; `str()` tells the client and the log why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
-
 class HttpConnection(asyncio.Protocol):
     """One connection; the parser's callbacks are its `on_` methods."""
 
@@ -81,6 +76,7 @@ class HttpConnection(asyncio.Protocol):
         "_body_left",
         "_context",
         "_farewell",
+        "_handshake",
         "_headers",
         "_host",
         "_incoming",
@@ -125,6 +121,7 @@ class HttpConnection(asyncio.Protocol):
         self._reading = True
         self._refusal: Refusal | None = None
         self._farewell = b""
+        self._handshake: Handshake | None = None  # the last request's, which asks for a WebSocket
 
     # -- the transport's side
 
@@ -270,6 +267,13 @@ class HttpConnection(asyncio.Protocol):
         """
         cycle = self._incoming
         assert cycle is not None
+        if self._handshake is not None:
+            self._unfed = rest
+            if cycle is self.cycle:
+                self._hand_over()
+            else:
+                self.adjust_reading()  # which pauses until the requests before it are answered
+            return
         if b"transfer-encoding" in self._marks:
             framing = b"Transfer-Encoding: chunked"
         else:
@@ -429,6 +433,14 @@ class HttpConnection(asyncio.Protocol):
         if b"upgrade" in marks and self._parser.should_upgrade():
             self.phase = UPGRADE
             self._marks = marks
+            options = self.site.websocket
+            if options is not None and asked_for(marks, cycle.scope["method"], http_version):
+                try:
+                    self._handshake = read_handshake(cycle.scope["headers"], options)
+                except Refusal as refusal:
+                    self._refusal = refusal
+                    raise
+                cycle.close_after()  # a response other than the 101 is the last one
 
     # -- requests in order
 
@@ -448,9 +460,34 @@ class HttpConnection(asyncio.Protocol):
     def _start_next(self, cycle: Cycle) -> None:
         """Start a request from where another one may run: that one's context variables are not passed on."""
         site = self.site
+        if self._handshake is not None and cycle is self._incoming:
+            self._hand_over()
+            return
         coroutine = cycle.run_marked(site.app) if site.marks_each else cycle.run(site.app)
         # A copy, for an eager task may have led here, with the context still entered.
         cycle.task = self._context.copy().run(site.loop.create_task, coroutine)
+
+    def _hand_over(self) -> None:
+        """Leave the transport to a WebSocket: its handshake is the next request to be answered."""
+        request, handshake, options = self.cycle, self._handshake, self.site.websocket
+        assert request is not None
+        assert handshake is not None
+        assert options is not None
+        if self.phase is DEAF:  # the client has said its last
+            self.transport.close()
+            return
+        connection = WebSocketConnection(self.site, self.transport, request, handshake, options)
+        self.site.connections.discard(self)
+        self.site.connections.add(connection)
+        self.transport.set_protocol(connection)
+        self.phase = CLOSED
+        self._parser = None
+        self.cycle = self._incoming = None
+        if not self._reading:
+            self.transport.resume_reading()
+        if self._unfed:
+            connection.data_received(self._unfed)
+        connection.start(self._context.copy())
 
     def answered(self, cycle: Cycle) -> None:
         """A cycle's response is complete, or given up."""
@@ -486,8 +523,10 @@ class HttpConnection(asyncio.Protocol):
         if self.phase is CLOSED:
             return
         incoming = self._incoming
-        full = len(self.waiting) >= MAX_PIPELINED or (
-            incoming is not None and len(incoming.body) > BODY_HIGH_WATER_BYTES
+        full = (
+            len(self.waiting) >= MAX_PIPELINED
+            or (incoming is not None and len(incoming.body) > BODY_HIGH_WATER_BYTES)
+            or self._handshake is not None
         )
         if full:
             if self._reading:
@@ -500,7 +539,7 @@ class HttpConnection(asyncio.Protocol):
             cycle = self.cycle
             if cycle is not None and cycle.task is None and cycle.answer is AWAITED:
                 self._start_next(cycle)
-            if self._unfed:
+            if self._unfed or self.phase is CLOSED:
                 return
         if not self._reading and not self.transport.is_closing():
             self._reading = True
@@ -512,7 +551,7 @@ class HttpConnection(asyncio.Protocol):
         """Answer a request that cannot be served, after those before it; then close."""
         self._refusal = refusal
         logger.info("%s: refused with %d: %s", self.client_text, refusal.status, refusal)
-        self._farewell = self.site.heads.farewell(refusal.status, str(refusal))
+        self._farewell = self.site.heads.farewell(refusal.status, str(refusal), refusal.headers)
         in_body = self.phase is BODY
         self.phase = DEAF
         broken = self._incoming

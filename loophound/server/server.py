@@ -24,6 +24,7 @@ from loophound.server.site import Site
 from loophound.server.stop import end_requests, reload_handled, signals_handled
 from loophound.server.sweep import Sweep
 from loophound.server.tls import Tls, uses_tls
+from loophound.server.websocket.handshake import WebSocketOptions
 
 logger = logging.getLogger("loophound.server")
 
@@ -125,6 +126,7 @@ class Server:
             keeps_alive=config.timeout_keep_alive > 0,
             unix_path=config.uds,
             tls=self._tls,
+            websocket=_websocket_options(config),
         )
 
     async def _serve_until_stopped(self, site: Site) -> None:
@@ -181,6 +183,18 @@ class Server:
         except Exception:
             logger.exception("A hook raised; it is unplugged")
             self._hooks = None
+
+
+def _websocket_options(config: Config) -> WebSocketOptions | None:
+    if config.ws == "none":
+        return None
+    return WebSocketOptions(
+        max_size=config.ws_max_size,
+        max_queue=config.ws_max_queue,
+        ping_interval_s=config.ws_ping_interval,
+        ping_timeout_s=config.ws_ping_timeout,
+        deflate=config.ws_per_message_deflate,
+    )
 
 
 def loop_factory(kind: LoopKind) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loophound.server.access_log import AccessLog
 from loophound.server.asgi import Application
+from loophound.server.flow import WriteFlow
 from loophound.server.heads import ResponseHeads
+from loophound.server.hooks import Exchange
 from loophound.server.targets import Targets
 from loophound.server.tls import Tls
 
 if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
-    from loophound.server.protocol import HttpConnection
+    from loophound.server.websocket.handshake import WebSocketOptions
 
 MOST_LATELY = 256
+
+
+class Connection(Protocol):
+    """What the rest of the server knows of a connection, HTTP or WebSocket."""
+
+    site: Site
+    transport: asyncio.Transport
+    flow: WriteFlow
+    client: tuple[str, int] | None
+    client_text: str
+
+    @property
+    def cycle(self) -> Exchange | None:
+        """The exchange at work, or the last one."""
+
+    @property
+    def waiting(self) -> Iterable[Exchange]:
+        """Those that wait behind it."""
+
+    def answered(self, cycle: Cycle) -> None: ...
+
+    def adjust_reading(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def sweep(self, now_s: float, keep_alive_s: float, head_s: float) -> None: ...
 
 
 class Site:
@@ -45,6 +73,7 @@ class Site:
         "timed",
         "tls",
         "unix_path",
+        "websocket",
     )
 
     def __init__(
@@ -59,6 +88,7 @@ class Site:
         keeps_alive: bool = True,
         unix_path: str | None = None,
         tls: Tls | None = None,
+        websocket: WebSocketOptions | None = None,
     ) -> None:
         self.app = app
         self.loop = loop
@@ -71,31 +101,32 @@ class Site:
         self.timed = observed or access_log is not None
         self.keeps_alive = keeps_alive
         self.unix_path = unix_path
+        self.websocket = websocket  # None: the protocol is not spoken
         self.tls = tls
         self.scheme = "http" if tls is None else "https"
         self.heads = ResponseHeads()
         self.targets = Targets(self.root_path)
-        self.connections: set[HttpConnection] = set()
+        self.connections: set[Connection] = set()
         # Requests whose connection is gone, or went on to its next request, before their task ended.
-        self.orphans: set[Cycle] = set()
+        self.orphans: set[Exchange] = set()
         # While observed: requests that ended lately, the slow ones and the last of each connection
         # that closed. A stall is explained only after it,
         # when a quick client has had its answer, and asked again or gone. To keep every
         # request would carry the garbage of each into an older generation of the collector
         # (measured: 158,000 objects and 160 ms at once on a FastAPI application).
-        self.lately: deque[Cycle] = deque(maxlen=MOST_LATELY)
+        self.lately: deque[Exchange] = deque(maxlen=MOST_LATELY)
         self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
         self.stopping = False
         self._emptied: asyncio.Future[None] | None = None
 
-    def adopt(self, cycle: Cycle) -> None:
+    def adopt(self, cycle: Exchange) -> None:
         """Hold the task of a request that its connection no longer holds."""
         task = cycle.task
         if task is not None and not task.done():
             self.orphans.add(cycle)
             task.add_done_callback(lambda _: self.orphans.discard(cycle))
 
-    def left(self, connection: HttpConnection) -> None:
+    def left(self, connection: Connection) -> None:
         """A connection is closed."""
         self.connections.discard(connection)
         if self.observed and connection.cycle is not None:
@@ -109,7 +140,7 @@ class Site:
             self._emptied = self.loop.create_future()
             await self._emptied
 
-    def exchanges(self) -> Iterator[Cycle]:
+    def exchanges(self) -> Iterator[Exchange]:
         """The current and waiting requests of all connections, and some that ended lately; safe from
         any thread. One may come twice.
         """

@@ -30,7 +30,10 @@ class Sweep:
         self._keep_alive_s = keep_alive_s
         self._head_s = head_s
         self._clock = clock
-        shortest_s = min(head_s, keep_alive_s) / 2 if keep_alive_s else head_s / 2
+        limits_s = [head_s, keep_alive_s]
+        if site.websocket is not None:
+            limits_s += site.websocket.ping_interval_s or 0, site.websocket.ping_timeout_s or 0
+        shortest_s = min(limit_s for limit_s in limits_s if limit_s) / 2
         self.interval_s = max(min(INTERVAL_S, shortest_s), SHORTEST_INTERVAL_S)
         self._swept_s = site.loop.time()
         self._timer: asyncio.TimerHandle | None = None
