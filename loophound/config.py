@@ -126,6 +126,13 @@ class Config:
         optional_value=f"{DEFAULT_THRESHOLD_MS:g}",
     )
     record: str | None = option(None, "Append each stall to this file, one JSON record a line.", metavar="FILE")
+    ledger: str | None = option(
+        None,
+        "Keep stalls grouped in this SQLite file, for `loophound report`; auto is one for the project, under the user's"
+        " state directory.",
+        metavar="FILE",
+        optional_value="auto",
+    )
 
     def __post_init__(self) -> None:
         for name, spec in options():
@@ -136,6 +143,8 @@ class Config:
             check(name, value)
         if self.record is not None and self.detect_blocking is None:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
+        if self.ledger is not None and self.detect_blocking is None:
+            raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
         self._check_tls()
 
     def _check_tls(self) -> None:

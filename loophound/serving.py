@@ -26,5 +26,5 @@ def serve(config: Config) -> None:
     # Imported here: without detection, not a line of the detector is in the process.
     from loophound.cli.detection import detection
 
-    with detection(config.detect_blocking, config.record) as detector:
+    with detection(config.detect_blocking, config.record, config.ledger) as detector:
         Server(config, hooks=detector.hooks).run()

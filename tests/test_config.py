@@ -75,6 +75,11 @@ def test_record_wants_the_detector() -> None:
     Config(app="app:app", record="f", detect_blocking=100)
 
 
+def test_the_ledger_wants_the_detector() -> None:
+    with pytest.raises(ConfigError, match="add --detect-blocking"):
+        Config(app="app:app", ledger="auto")
+
+
 def test_environment() -> None:
     environ = {"LOOPHOUND_PORT": "81", "LOOPHOUND_FACTORY": "yes", "LOOPHOUND_HOST": "", "PORT": "1"}
     assert from_env(environ) == {"port": 81, "factory": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,14 @@ from loophound.project import allowances, find_pyproject
 
 if TYPE_CHECKING:
     from loophound.detector.detector import Detector
+    from loophound.detector.stream import Face
+    from loophound.ledger.writer import LedgerFace
 
 
 @contextmanager
-def detection(threshold_ms: float, record: str | None) -> Iterator[Detector]:
+def detection(threshold_ms: float, record: str | None, ledger: str | None = None) -> Iterator[Detector]:
     """Watch every loop of the process meanwhile. Raises ConfigError when `record` cannot be
-    written, or [tool.loophound] in pyproject.toml is wrong.
+    written, there is no directory for `ledger`, or [tool.loophound] in pyproject.toml is wrong.
 
     The report goes to what is standard error now: the program may replace sys.stderr later.
     """
@@ -31,14 +33,27 @@ def detection(threshold_ms: float, record: str | None) -> Iterator[Detector]:
     face = TerminalFace(Console(file=sys.stderr))
     pyproject = find_pyproject(Path.cwd())
     allowed = allowances(pyproject) if pyproject is not None else []
-    detector = Detector(threshold_ms / 1000, record=record, faces=[face], announce=True, allowances=allowed)
+    keeper = _keeper(ledger, tell) if ledger is not None else None
+    faces: list[Face] = [face] if keeper is None else [face, keeper]
+    detector = Detector(threshold_ms / 1000, record=record, faces=faces, announce=True, allowances=allowed)
     started_in = os.getpid()
     detector.start()
+    if keeper is not None:
+        keeper.start()
     try:
         yield detector
     finally:
         if os.getpid() == started_in:  # not in a child that the program forked and let run to our end
             detector.stop()
             face.close()
+            if keeper is not None:
+                keeper.close()
             for allowance in detector.unused_allowances:
                 tell(f"nothing blocked in {allowance.code}, which pyproject.toml allows ({allowance.reason})")
+
+
+def _keeper(ledger: str, tell: Callable[[str], None]) -> LedgerFace:
+    from loophound.ledger.place import chosen_path
+    from loophound.ledger.writer import LedgerFace
+
+    return LedgerFace(chosen_path(ledger, Path.cwd(), os.environ), tell)

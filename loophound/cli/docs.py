@@ -15,8 +15,8 @@ HEAD = """\
 <!-- Made by `make docs` from loophound/config.py; do not edit. -->
 
 A value on the command line wins over the environment, and the environment over the default. An
-empty variable counts as not set. `exec` takes `--detect-blocking` and `--record`; there, detection
-is on, and the flag only sets the threshold.
+empty variable counts as not set. `exec` takes `--detect-blocking`, `--record` and `--ledger`;
+there, detection is on, and the flag only sets the threshold.
 
 | option | environment | takes | default | |
 |---|---|---|---|---|

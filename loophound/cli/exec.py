@@ -8,7 +8,7 @@ import click
 
 from loophound import config
 from loophound.cli import program
-from loophound.cli.options import complete_optional_values, config_options, values
+from loophound.cli.options import OptionalValue, complete_optional_values, config_options, values
 from loophound.errors import ConfigError
 
 STALLED_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h: no code that programs commonly give themselves
@@ -21,11 +21,11 @@ class ExecCommand(click.Command):
         own, rest = split(args, self._flags_with_value(ctx))
         ctx.ensure_object(list)
         ctx.obj = rest
-        return super().parse_args(ctx, complete_optional_values(own))
+        return super().parse_args(ctx, complete_optional_values([*own, *rest[:1]])[: len(own)])
 
     def _flags_with_value(self, ctx: click.Context) -> set[str]:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and not param.is_flag]
-        return {flag for option in options for flag in option.opts if flag != "--detect-blocking"}
+        return {flag for option in options if not isinstance(option, OptionalValue) for flag in option.opts}
 
 
 def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], list[str]]:
@@ -47,7 +47,7 @@ def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], 
     short_help="Run an asyncio program, unchanged, under the detector.",
     options_metavar="[OPTIONS] SCRIPT [ARGS]... | -m MODULE [ARGS]...",
 )
-@config_options(["detect_blocking", "record"])
+@config_options(["detect_blocking", "record", "ledger"])
 @click.option("--fail-on-stall", is_flag=True, help=f"Exit {STALLED_EXIT_CODE} when a clean run stalled.")
 @click.pass_obj
 def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> NoReturn:
@@ -64,7 +64,7 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
     from loophound.cli.detection import detection
 
     threshold_ms = settings.get("detect_blocking") or config.DEFAULT_THRESHOLD_MS
-    with detection(threshold_ms, settings.get("record")) as detector:
+    with detection(threshold_ms, settings.get("record"), settings.get("ledger")) as detector:
         end = program.run(target)
     if fail_on_stall and end.code == 0 and detector.stalls:
         end.code = STALLED_EXIT_CODE

@@ -42,14 +42,20 @@ def values(given: Mapping[str, str | bool | None]) -> dict[str, Any]:
 def complete_optional_values(arguments: list[str]) -> list[str]:
     """Write out the value of each flag that stands alone: `--detect-blocking` is `--detect-blocking=100`.
 
-    click would take the next argument, the application, for the value. Raises ConfigError for a number
-    there, as in `--detect-blocking 50 app:app`.
+    click would take the next argument, the application, for the value. Raises ConfigError for what is no
+    application there, as in `--detect-blocking 50 app:app` and `--ledger stalls.db app:app`.
     """
     defaults = {config.flag_of(name): spec.optional_value for name, spec in config.options() if spec.optional_value}
     for flag, following in pairwise(arguments):
-        if flag in defaults and following.replace(".", "", 1).isdigit():
+        if flag in defaults and _is_value(following):
             raise ConfigError(f"{flag} takes its value after an equals sign: {flag}={following}")
     return [f"{word}={defaults[word]}" if word in defaults else word for word in arguments]
+
+
+def _is_value(word: str) -> bool:
+    if word.startswith("-"):
+        return False
+    return word.replace(".", "", 1).isdigit() or word.endswith((".db", ".sqlite", ".sqlite3"))
 
 
 class OptionalValue(click.Option):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from loophound.ledger.store import load
+
 BLOCKS = """
 import asyncio, sys, time
 async def main():
@@ -48,6 +50,18 @@ def test_a_stall_is_reported_and_recorded(tmp_path: Path) -> None:
     # A crowded machine may add a stall of its own (starved), which accuses nobody.
     accused = [(one["cause"], one["culprit"] and one["culprit"]["line"]) for one in records if not one["innocent"]]
     assert accused == [("sleep", 5)], records
+
+
+def test_a_ledger_is_kept_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    done = execute(tmp_path, BLOCKS, "--ledger=ledger.db")
+    assert (done.stdout, done.returncode) == ("ends\n", 0)
+    accused = [group for group in load(tmp_path / "ledger.db") if not group.latest.innocent]
+    assert [(group.cause, group.count) for group in accused] == [("sleep", 1)]
+    (tmp_path / "ledger.db").write_text("no database " * 100)
+    done = execute(tmp_path, BLOCKS, "--ledger=ledger.db")
+    assert (done.stdout, done.returncode) == ("ends\n", 0)
+    assert "sleep · program.py:5 in main" in done.stderr
+    assert done.stderr.count("is corrupt") == 1
 
 
 @pytest.mark.parametrize(("own", "expected"), [("0", 70), ("3", 3)])

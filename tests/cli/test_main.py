@@ -59,6 +59,8 @@ def test_each_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) ->
         (["exec", "--record"], "Option '--record' requires an argument."),
         (["serve", "--detect-blocking", "50", "app:app"],
          "--detect-blocking takes its value after an equals sign: --detect-blocking=50"),
+        (["exec", "--ledger", "stalls.db", "x.py"],
+         "--ledger takes its value after an equals sign: --ledger=stalls.db"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

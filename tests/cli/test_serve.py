@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class FakeServer:
 class FakeDetector:
     hooks = object()
     stalls = 0
+    unused_allowances: tuple[Any, ...] = ()
 
     def __init__(self, threshold: float, *, record: str | None, faces: list[Any], **_: Any) -> None:
         if record == "bad":
@@ -78,7 +80,7 @@ def test_every_option_reaches_config() -> None:
         "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
         "ssl_certfile": "c", "ssl_keyfile": "k", "ssl_keyfile_password": "p", "ssl_version": "1.3",
         "ssl_cert_reqs": "2", "ssl_ca_certs": "a", "ssl_ciphers": "x",
-        "detect_blocking": "50", "record": "f",
+        "detect_blocking": "50", "record": "f", "ledger": "l",
     }  # fmt: skip
     assert set(given) == {name for name, _ in options()}
     flags = {"factory": "--factory", "access_log": "--no-access-log"}
@@ -86,7 +88,7 @@ def test_every_option_reaches_config() -> None:
     assert served(*words, "app:app") == Config(
         app="app:app", host="::1", port=81, uds="/s", factory=True, app_dir="d", loop="asyncio", lifespan="off",
         root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
-        timeout_graceful_shutdown=None, detect_blocking=50, record="f",
+        timeout_graceful_shutdown=None, detect_blocking=50, record="f", ledger="l",
         ssl_certfile="c", ssl_keyfile="k", ssl_keyfile_password="p", ssl_version="1.3",
         ssl_cert_reqs="required", ssl_ca_certs="a", ssl_ciphers="x",
     )  # fmt: skip
@@ -102,6 +104,21 @@ def test_the_detector_runs_around_the_server() -> None:
     served("--detect-blocking=250", "--record", "f", "app:app")
     assert FakeServer.made[1] is FakeDetector.hooks
     assert events == ["threshold 0.25 record f faces 1", "start", "run", "stop"]
+
+
+def test_the_ledger_is_a_face_and_its_flag_alone_leaves_the_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert served("--detect-blocking", "--ledger", "app:app").ledger == "auto"
+    assert events[0] == "threshold 0.1 record None faces 2"
+    assert len(list(tmp_path.glob("loophound/*.db"))) == 1
+
+
+def test_a_ledger_without_a_directory_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--detect-blocking", "--ledger=/absent/l.db", "app:app"]) == 2
+    assert events == []
+    assert capsys.readouterr().err.startswith("loophound: --ledger: there is no directory '/absent'")
 
 
 def test_the_detector_stops_when_the_server_cannot_start(capsys: pytest.CaptureFixture[str]) -> None:

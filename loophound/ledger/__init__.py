@@ -1,0 +1,1 @@
+"""The ledger: stalls grouped by fingerprint, kept in SQLite or read from a record file."""
