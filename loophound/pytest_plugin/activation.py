@@ -1,0 +1,22 @@
+"""What is registered where: a process that runs tests guards them, one that shows results gathers."""
+
+from __future__ import annotations
+
+import pytest
+
+from loophound.pytest_plugin.baseline import Baseline
+from loophound.pytest_plugin.gathering import Gathering
+from loophound.pytest_plugin.guard import Guard
+from loophound.pytest_plugin.settings import read_settings
+
+
+def activate(config: pytest.Config) -> None:
+    """Raises pytest.UsageError for settings that cannot be right."""
+    settings = read_settings(config)
+    baseline = Baseline.read(settings.baseline_file, may_be_missing=settings.update_baseline)
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist
+    gathering = Gathering(config, settings, baseline)
+    guard = Guard(config, settings, baseline, gathering)
+    config.pluginmanager.register(guard, "loophound-guard")
+    if not is_worker:
+        config.pluginmanager.register(gathering, "loophound-gathering")

@@ -1,0 +1,216 @@
+"""Watches the tests of this process: a phase in which a loop was blocked fails."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from loophound.pytest_plugin.baseline import Baseline
+from loophound.pytest_plugin.gathering import REPORTED, Gathering
+from loophound.pytest_plugin.markers import Rules, rules_of
+from loophound.pytest_plugin.selfcheck import self_check
+from loophound.pytest_plugin.settings import Settings
+from loophound.pytest_plugin.text import full_text, property_text
+from loophound.pytest_plugin.timeline import LiveFixture, Step, Timeline
+from loophound.pytest_plugin.verdict import Judge, Judged, Verdict
+from loophound.pytest_plugin.watch import WATCH, Watch, exempt_from_frozen_time
+from loophound.source import SourceLines
+
+# What a test may end with and still have a report; anything else ends the session.
+ENDED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
+Phase = Generator[None, Any, Any]
+
+
+class Guard:
+    """One for a session. A controller of pytest-xdist runs no tests, so its guard does nothing."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, baseline: Baseline, gathering: Gathering) -> None:
+        self._config = config
+        self._settings = settings
+        self._gathering = gathering
+        self._judge = Judge(settings.ignored, frozenset(baseline.entries), settings.update_baseline)
+        self._sources = SourceLines()
+        self._watch: Watch | None = None
+        self._taken = 0  # how many of the watch's sightings have been judged
+        self._rules = Rules(settings.limit_ms)
+        self._problem = ""  # what is wrong with the markers of the test that runs
+        self._timeline: Timeline | None = None
+        self._debugged = False
+        self._judged: list[Judged] = []  # in the phase that has just ended
+        self._being_set_up: list[LiveFixture] = []
+        self._live: dict[object, LiveFixture] = {}
+        self._in_teardown: dict[object, Step] = {}
+
+    @property
+    def _is_worker(self) -> bool:
+        return hasattr(self._config, "workerinput")
+
+    # The session
+
+    def pytest_report_header(self) -> str:
+        return f"loophound: a test that blocks an event loop for {self._settings.limit_ms:g} ms fails"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            self._read_rules(item)
+            if self._problem and not self._is_worker:  # where a usage error would look like a crash
+                raise pytest.UsageError(self._problem)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Phase:
+        if session.config.option.collectonly or self._config.pluginmanager.hasplugin("dsession") or not session.items:
+            return (yield)
+        limits_ms = []
+        for item in session.items:
+            self._read_rules(item)
+            limits_ms.append(self._rules.limit_ms)
+        watch = Watch(min(limits_ms), allowances=self._settings.allowances, fixture_now=self._fixture_now)
+        watch.start()
+        self._watch = self._config.stash[WATCH] = watch
+        try:
+            self._prove(watch)
+            return (yield)
+        finally:
+            del self._config.stash[WATCH]
+            watch.stop()
+            self._timeline = None
+            self._rules = Rules(self._settings.limit_ms)
+            self._gathering.add(self._take(watch))
+            self._gathering.note_unused(watch.detector.unused_allowances)
+
+    def pytest_sessionfinish(self) -> None:
+        if self._is_worker:
+            self._config.workeroutput["loophound"] = self._gathering.to_json()  # type: ignore[attr-defined]
+
+    def _prove(self, watch: Watch) -> None:
+        problem = self_check(watch)
+        watch.detector.wait_for_observer()
+        watch.sightings.clear()
+        if problem:
+            self._gathering.problems.append(problem)
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and (problem or reporter.verbosity >= 0):
+            outcome = problem or "armed: a block of the self-check was seen"
+            reporter.write_line(f"loophound: {outcome}", red=bool(problem), bold=bool(problem))
+
+    # A test
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Phase:
+        exempt_from_frozen_time()
+        self._read_rules(item)
+        if self._watch is not None:
+            self._watch.limit_ms = self._rules.limit_ms
+        self._timeline = Timeline(item.nodeid, time.monotonic_ns())
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Phase:
+        if self._problem:
+            pytest.fail(self._problem, pytrace=False)
+        return (yield from self._phase(item, "setup"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Phase:
+        return (yield from self._phase(item, "call"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Phase:
+        return (yield from self._phase(item, "teardown"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if self._judged:
+            # As text: pytest-xdist carries nothing but built-in types.
+            setattr(report, REPORTED, json.dumps([judged.to_dict() for judged in self._judged]))
+            self._judged = []
+        return report
+
+    def pytest_enter_pdb(self) -> None:
+        self._debugged = True
+
+    def _phase(self, item: pytest.Item, name: str) -> Phase:
+        if self._watch is None or self._timeline is None:
+            return (yield)
+        step = Step(name, time.monotonic_ns())
+        self._timeline.phases.append(step)
+        try:
+            outcome = yield
+        except ENDED:
+            text = self._end(self._watch, item, step)
+            if text:
+                item.add_report_section(name, "stalls", text)
+            raise
+        text = self._end(self._watch, item, step)
+        if text:
+            pytest.fail(text, pytrace=False)
+        return outcome
+
+    def _end(self, watch: Watch, item: pytest.Item, step: Step) -> str:
+        """What to fail for; empty when there is nothing."""
+        step.ended_ns = time.monotonic_ns()
+        watch.settle()
+        self._judged = self._take(watch)
+        self._debugged = False
+        item.user_properties += [("stall", property_text(judged)) for judged in self._judged]
+        guilty = [judged for judged in self._judged if judged.verdict is Verdict.FAILED]
+        return "\n\n".join(full_text(judged, self._sources) for judged in guilty)
+
+    def _take(self, watch: Watch) -> list[Judged]:
+        new = watch.sightings[self._taken :]
+        self._taken += len(new)
+        judged = [self._judge.judge(seen, self._rules, self._timeline, debugged=self._debugged) for seen in new]
+        return [one for one in judged if one is not None]
+
+    def _read_rules(self, item: pytest.Item) -> None:
+        try:
+            self._rules, self._problem = rules_of(item, self._settings.limit_ms), ""
+        except pytest.UsageError as problem:
+            self._rules, self._problem = Rules(self._settings.limit_ms), str(problem)
+
+    # Fixtures
+
+    def _fixture_now(self) -> LiveFixture | None:
+        """For any thread."""
+        return next(iter(self._being_set_up[-1:]), None)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Phase:
+        if self._timeline is None:
+            return (yield)
+        live = self._live[fixturedef] = LiveFixture(plain_name(fixturedef.argname))
+        step = Step("setup", time.monotonic_ns(), fixture=live.name)
+        self._timeline.fixtures.append(step)
+        self._being_set_up.append(live)
+        try:
+            return (yield)
+        finally:
+            step.ended_ns = time.monotonic_ns()
+            self._being_set_up.remove(live)
+            # Added last, so called first: nothing else tells that a teardown begins.
+            request.addfinalizer(lambda: self._begin_teardown(fixturedef, live))
+
+    def _begin_teardown(self, fixturedef: object, live: LiveFixture) -> None:
+        if self._timeline is not None:
+            step = self._in_teardown[fixturedef] = Step("teardown", time.monotonic_ns(), fixture=live.name)
+            self._timeline.fixtures.append(step)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        step, live = self._in_teardown.pop(fixturedef, None), self._live.pop(fixturedef, None)
+        if step is not None:
+            step.ended_ns = time.monotonic_ns()
+        if live is not None:
+            live.over = True
+
+
+def plain_name(fixture: str) -> str:
+    """`setup_module` for the fixture that pytest makes of it."""
+    for prefix in ("_xunit_", "_unittest_"):
+        if fixture.startswith(prefix):
+            return fixture.removeprefix(prefix).partition("_fixture")[0]
+    return fixture
