@@ -10,13 +10,38 @@ if TYPE_CHECKING:
     from loophound.config import Config
     from loophound.detector.detector import Detector
     from loophound.detector.records import Stall
+    from loophound.middleware.offload import OffloadMiddleware
+    from loophound.offloading.errors import (
+        OffloadError,
+        OffloadPicklingError,
+        OffloadQueueFullError,
+        OffloadTimeoutError,
+    )
+    from loophound.offloading.mark import offload
+    from loophound.offloading.pools import register_executor
     from loophound.server import Server
     from loophound.serving import run
     from loophound.watching import watch
 
 __version__ = "0.1.0"
 
-__all__ = ["run", "Config", "Server", "Detector", "Stall", "allow_blocking", "watch", "__version__"]
+__all__ = [
+    "run",
+    "Config",
+    "Server",
+    "Detector",
+    "Stall",
+    "allow_blocking",
+    "watch",
+    "offload",
+    "register_executor",
+    "OffloadMiddleware",
+    "OffloadError",
+    "OffloadPicklingError",
+    "OffloadQueueFullError",
+    "OffloadTimeoutError",
+    "__version__",
+]
 
 # Loaded when asked for: a server without detection has not a line of the detector in it.
 _HOMES = {
@@ -27,6 +52,13 @@ _HOMES = {
     "Stall": "loophound.detector.records",
     "allow_blocking": "loophound.allowing",
     "watch": "loophound.watching",
+    "offload": "loophound.offloading.mark",
+    "register_executor": "loophound.offloading.pools",
+    "OffloadMiddleware": "loophound.middleware.offload",
+    "OffloadError": "loophound.offloading.errors",
+    "OffloadPicklingError": "loophound.offloading.errors",
+    "OffloadQueueFullError": "loophound.offloading.errors",
+    "OffloadTimeoutError": "loophound.offloading.errors",
 }
 
 
