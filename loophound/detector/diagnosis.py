@@ -125,6 +125,9 @@ RULES: tuple[tuple[Cause, Callable[[Portrait], bool]], ...] = (
 )
 
 
+_CAUSE_OF_WAIT = {Wait.SLEEP: Cause.SLEEP, Wait.LOCK: Cause.LOCK, Wait.IO: Cause.IO}
+
+
 def diagnose(
     episode: Episode, *, until_ns: int, threshold_ns: int, origin: Origin, observed: bool = False
 ) -> list[Finding]:
@@ -212,6 +215,11 @@ def _without_figures(portrait: Portrait, parts: Sequence[Weighed]) -> Cause:
     """Where no figure decides (a platform or a moment without them), the circumstances do."""
     if portrait.unseen_at_once >= MOST:
         return Cause.NATIVE  # nobody else could run, and it was not seen to wait
+    # A thread that computes is never seen to wait of its own accord; one that waits for moments at a
+    # time, as in a loop of fsync, hardly ever on a crowded machine, where it wants a CPU most of the time.
+    own = {kind: share for kind, share in portrait.waits.items() if kind in _CAUSE_OF_WAIT and share > 0.0}
+    if own and portrait.busy is not None and portrait.busy < MOST:
+        return _CAUSE_OF_WAIT[max(own, key=lambda kind: own[kind])]
     if portrait.wanting >= MOST:
         return Cause.CPU
     frame = max(parts, key=lambda p: p.span.length_ns).sample.frames[-1]

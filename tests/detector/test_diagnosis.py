@@ -353,3 +353,18 @@ def test_contention_never_names_a_thread_of_ours() -> None:
     finding = world.finding()
     assert finding.other_thread is not None
     assert finding.other_thread.name == "spinner"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "cause"),
+    [(Waiting("fsync", "/srv/data"), Cause.IO), (SLEEPING, Cause.SLEEP), (ON_FUTEX, Cause.LOCK), (None, Cause.CPU)],
+)
+def test_short_waits_seen_now_and_then_are_no_computing(waiting: Waiting | None, cause: Cause) -> None:
+    """As a loop of fsync looks on a crowded machine: seen to wait for a twelfth of the time."""
+    between = Doing(cpu=0.27, runqueue=0.25, in_call=True)
+    world = World().rests(100)
+    for _ in range(5):
+        world.does(55, between).does(5, replace(between, waiting=waiting))
+    finding = world.finding()
+    assert finding.cause is cause
+    assert finding.culprit == HANDLER
