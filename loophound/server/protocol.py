@@ -219,6 +219,8 @@ class HttpConnection(asyncio.Protocol):
             piece = view[offset:] if whole else view[offset : offset + SLICE_BYTES]
             offset += len(piece)
             if not self._feed_slice(piece):
+                if self._handshake is not None:
+                    self._unfed += data[offset:]
                 return
 
     def _feed_slice(self, piece: memoryview) -> bool:
@@ -269,9 +271,7 @@ class HttpConnection(asyncio.Protocol):
         assert cycle is not None
         if self._handshake is not None:
             self._unfed = rest
-            if cycle is self.cycle:
-                self._hand_over()
-            else:
+            if cycle is not self.cycle:
                 self.adjust_reading()  # which pauses until the requests before it are answered
             return
         if b"transfer-encoding" in self._marks:
@@ -450,7 +450,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, cycle: Cycle) -> None:
         site = self.site
-        if not site.observed:
+        if self._handshake is not None and cycle is self._incoming:
+            self._hand_over()
+        elif not site.observed:
             cycle.task = site.loop.create_task(cycle.run(site.app))
         elif site.marks_each:
             cycle.task = site.loop.create_task(cycle.run_marked(site.app))
