@@ -19,6 +19,7 @@ from loophound.errors import ConfigError
 
 DEFAULT_THRESHOLD_MS = 100.0
 ENV_PREFIX = "LOOPHOUND_"
+ALLOW_VARIABLE = "FORWARDED_ALLOW_IPS"
 
 Lifespan = Literal["auto", "on", "off"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
@@ -46,6 +47,7 @@ class Option:
     maximum: float | None = None
     above: float | None = None  # like minimum, but the limit itself is out
     optional_value: str | None = None  # what the bare flag means, where the value may be left out
+    other_env: str = ""  # a variable of another name, which counts where ours is not set
     aliases: Mapping[str, str] = field(default_factory=dict)  # further words for its values
 
 
@@ -75,6 +77,19 @@ class Config:
     app_dir: str | None = option("", "Look for APP in this directory first.", metavar="DIR")
     loop: LoopKind = option("auto", "Event loop; auto takes uvloop where it is installed.")
     lifespan: Lifespan = option("auto", "Lifespan protocol; auto goes on without it when the application has none.")
+    proxy_headers: bool = option(True, "Believe what trusted proxies say of their clients.")
+    forwarded_allow_ips: str | None = option(
+        None,
+        "Proxies to trust: addresses, networks, 'unix' for peers on a unix socket, '*' for all; 127.0.0.1 and ::1"
+        " where it is not set.",
+        metavar="LIST",
+        other_env=ALLOW_VARIABLE,
+    )
+    forwarded_fields: str = option(
+        "for,proto",
+        "What to take from them: for, proto, host, port, prefix. Name those that your proxy sets or removes.",
+        metavar="LIST",
+    )
     root_path: str = option("", "Path under which a proxy mounts the application.", metavar="PATH")
     backlog: int = option(2048, "Connections that the kernel holds until they are accepted.", metavar="N", minimum=1)
     log_level: LogLevel = option("info", "How much the log tells.")
@@ -198,9 +213,10 @@ def from_env(environ: Mapping[str, str], names: Iterable[str] | None = None) -> 
     """
     found = {}
     for name in table() if names is None else names:
-        text = environ.get(env_of(name), "")
-        if text:
-            found[name] = parse(name, text, label=env_of(name))
+        for variable in (env_of(name), table()[name][0].other_env):
+            if text := environ.get(variable, ""):
+                found[name] = parse(name, text, label=variable)
+                break
     return found
 
 

@@ -15,7 +15,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from loophound.server.heads import status_text
 
@@ -29,18 +29,20 @@ PIECE_BYTES = select.PIPE_BUF
 # Lines wait up to here while their reader does not read; further ones are counted and dropped.
 BUFFER_BYTES = 4_194_304
 LAST_WORDS_S = 1.0
+REMEMBERED = 1024  # clients, of which the text is kept; then anew
 
 
 class AccessLog:
     """Collects lines and hands them to `write`, which returns how many bytes it took."""
 
-    __slots__ = ("_backlog", "_dropped", "_lines", "_loop", "_prefix", "_timer", "_write")
+    __slots__ = ("_backlog", "_dropped", "_lines", "_loop", "_names", "_prefix", "_timer", "_write")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], int], *, colors: bool = False) -> None:
         self._loop = loop
         self._write = write
         self._prefix = "\x1b[32mINFO\x1b[0m:     " if colors else "INFO:     "
         self._lines: list[str] = []
+        self._names: dict[Any, str] = {}
         self._backlog = b""
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -48,13 +50,25 @@ class AccessLog:
     def record(self, cycle: Cycle) -> None:
         """Note a request that has been answered."""
         scope = cycle.scope
+        # Of the scope, not of the connection: the client may be behind a proxy.
+        client = scope.get("client")
+        try:
+            who = self._names.get(client) or self._learn(client)
+        except TypeError:  # the application has put a list there
+            who = client_text(client)
         took_ms = (cycle.ended_ns - cycle.began_ns) / 1e6
         self._lines.append(
-            f'{self._prefix}{cycle.connection.client_text} - "{scope["method"]} {cycle.target.decode("latin-1")} '
+            f'{self._prefix}{who} - "{scope["method"]} {cycle.target.decode("latin-1")} '
             f'HTTP/{scope["http_version"]}" {status_text(cycle.status)} {took_ms:.1f}ms\n'
         )
         if self._timer is None:
             self._timer = self._loop.call_later(INTERVAL_S, self._flush_and_wait)
+
+    def _learn(self, client: Any) -> str:
+        if len(self._names) >= REMEMBERED:
+            self._names.clear()
+        self._names[client] = text = client_text(client)
+        return text
 
     def close(self) -> None:
         """Write what is left, for a second at most where nobody reads."""
@@ -90,6 +104,14 @@ class AccessLog:
         if self._dropped and not self._backlog:
             logger.warning("%d lines of the access log were dropped: standard output was not read", self._dropped)
             self._dropped = 0
+
+
+def client_text(client: Any) -> str:
+    """A client as lines of the log name it."""
+    if not isinstance(client, (tuple, list)) or len(client) != 2:
+        return "unix" if client is None else f"{client}"
+    host, port = client
+    return f"[{host}]:{port}" if ":" in f"{host}" else f"{host}:{port}"
 
 
 def writer(stream: IO[str]) -> Callable[[bytes], int]:

@@ -15,6 +15,7 @@ import re
 from collections import deque
 from contextvars import Context
 from enum import Enum, auto
+from functools import cache
 from time import monotonic_ns
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
 from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, HEADED, Cycle
 from loophound.server.flow import WriteFlow
 from loophound.server.lineage import context_of
+from loophound.server.proxies import Proxies
 from loophound.server.refusals import Refusal
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
@@ -82,11 +84,13 @@ class HttpConnection(asyncio.Protocol):
         "_incoming",
         "_marks",
         "_parser",
+        "_proxies",
         "_reading",
         "_refusal",
         "_stuck_bytes",
         "_target",
         "_unfed",
+        "_watched",
         "client",
         "client_text",
         "cycle",
@@ -118,6 +122,8 @@ class HttpConnection(asyncio.Protocol):
         self._body_left = 0
         self._stuck_bytes = 0
         self._unfed = b""
+        self._proxies: Proxies | None = None  # where this is the connection of a trusted one
+        self._watched = _WATCHED
         self._reading = True
         self._refusal: Refusal | None = None
         self._farewell = b""
@@ -139,6 +145,10 @@ class HttpConnection(asyncio.Protocol):
             self.client_text = "unix"
             self.server = (self.site.unix_path, None) if self.site.unix_path else None
         self.tls = None if self.site.tls is None else self.site.tls.extension(transport)
+        proxies = self.site.proxies
+        if proxies is not None and proxies.trusts(self.client):
+            self._proxies = proxies
+            self._watched = _watched_of(proxies.headers)
         self._context = context_of(self)
         self.site.connections.add(self)
         if self.site.stopping:  # accepted just before the listener closed
@@ -304,7 +314,7 @@ class HttpConnection(asyncio.Protocol):
             if not self.site.targets.valid_host(value):
                 raise self._refused(400, "Invalid Host header")
             self._host = value
-        elif name in _WATCHED:
+        elif name in self._watched:
             self._marks[name] = self._marks[name] + b"," + value if name in self._marks else value
 
     def on_headers_complete(self) -> None:
@@ -420,9 +430,11 @@ class HttpConnection(asyncio.Protocol):
         return path, raw_path, query
 
     def _mark(self, cycle: Cycle, http_version: str) -> None:
-        """Note what the head says of the connection, the body and the client's expectations."""
+        """Note what the head says of the connection, the client, the body and the client's expectations."""
         marks = self._marks
         self._marks = {}
+        if self._proxies is not None:
+            self._proxies.apply(cycle.scope, marks, self.site.targets.valid_host)
         if not cycle.persistent:
             cycle.connection_line = heads.CONNECTION_CLOSE
         elif http_version == "1.0":
@@ -633,6 +645,11 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(Refusal(408, f"The head of the request took longer than {head_s:g} seconds"))
         elif idle_s >= LINGER_S:  # answered, but the rest of its body does not come
             self.transport.close()
+
+
+@cache
+def _watched_of(proxy_headers: frozenset[bytes]) -> frozenset[bytes]:
+    return _WATCHED | proxy_headers
 
 
 def _unknown_method(data: bytes) -> bool:

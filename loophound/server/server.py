@@ -20,6 +20,7 @@ from loophound.server.hooks import Hooks
 from loophound.server.importer import load_application
 from loophound.server.lifespan import Lifespan
 from loophound.server.protocol import HttpConnection
+from loophound.server.proxies import proxies_of
 from loophound.server.site import Site
 from loophound.server.stop import end_requests, reload_handled, signals_handled
 from loophound.server.sweep import Sweep
@@ -46,6 +47,7 @@ class Server:
         self._stop_forced = asyncio.Event()
         self._stops = 0
         self._tls: Tls | None = None
+        self._proxies = proxies_of(config)
 
     @property
     def should_exit(self) -> bool:
@@ -126,6 +128,7 @@ class Server:
             keeps_alive=config.timeout_keep_alive > 0,
             unix_path=config.uds,
             tls=self._tls,
+            proxies=self._proxies,
             websocket=_websocket_options(config),
         )
 

@@ -12,6 +12,7 @@ from loophound.server.asgi import Application
 from loophound.server.flow import WriteFlow
 from loophound.server.heads import ResponseHeads
 from loophound.server.hooks import Exchange
+from loophound.server.proxies import Proxies
 from loophound.server.targets import Targets
 from loophound.server.tls import Tls
 
@@ -64,6 +65,7 @@ class Site:
         "now_s",
         "observed",
         "orphans",
+        "proxies",
         "raw_root_path",
         "root_path",
         "scheme",
@@ -88,6 +90,7 @@ class Site:
         keeps_alive: bool = True,
         unix_path: str | None = None,
         tls: Tls | None = None,
+        proxies: Proxies | None = None,
         websocket: WebSocketOptions | None = None,
     ) -> None:
         self.app = app
@@ -103,6 +106,7 @@ class Site:
         self.unix_path = unix_path
         self.websocket = websocket  # None: the protocol is not spoken
         self.tls = tls
+        self.proxies = proxies
         self.scheme = "http" if tls is None else "https"
         self.heads = ResponseHeads()
         self.targets = Targets(self.root_path)

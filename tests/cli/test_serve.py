@@ -80,16 +80,22 @@ def test_every_option_reaches_config() -> None:
         "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
         "ssl_certfile": "c", "ssl_keyfile": "k", "ssl_keyfile_password": "p", "ssl_version": "1.3",
         "ssl_cert_reqs": "2", "ssl_ca_certs": "a", "ssl_ciphers": "x",
+        "ws": "none", "ws_max_size": "1", "ws_max_queue": "2", "ws_ping_interval": "3", "ws_ping_timeout": "none",
+        "ws_per_message_deflate": None,
+        "proxy_headers": None, "forwarded_allow_ips": "*", "forwarded_fields": "for",
         "detect_blocking": "50", "record": "f", "ledger": "l",
     }  # fmt: skip
     assert set(given) == {name for name, _ in options()}
-    flags = {"factory": "--factory", "access_log": "--no-access-log"}
+    off = {name: f"--no-{name.replace('_', '-')}" for name in ("access_log", "proxy_headers", "ws_per_message_deflate")}
+    flags = {"factory": "--factory"} | off
     words = [flags.get(name, f"--{name.replace('_', '-')}={value}") for name, value in given.items()]
     assert served(*words, "app:app") == Config(
         app="app:app", host="::1", port=81, uds="/s", factory=True, app_dir="d", loop="asyncio", lifespan="off",
         root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
         timeout_graceful_shutdown=None, detect_blocking=50, record="f", ledger="l",
         ssl_certfile="c", ssl_keyfile="k", ssl_keyfile_password="p", ssl_version="1.3",
+        ws="none", ws_max_size=1, ws_max_queue=2, ws_ping_interval=3, ws_ping_timeout=None,
+        ws_per_message_deflate=False, proxy_headers=False, forwarded_allow_ips="*", forwarded_fields="for",
         ssl_cert_reqs="required", ssl_ca_certs="a", ssl_ciphers="x",
     )  # fmt: skip
 

@@ -19,11 +19,10 @@ from tests.server.fakes import FakeLoop
 class Line:
     """As much of a request as a line needs."""
 
-    class connection:
-        client_text = "127.0.0.1:5000"
-
-    def __init__(self, target: bytes = b"/", status: int = 200, took_ns: int = 1_250_000) -> None:
-        self.scope = {"method": "GET", "http_version": "1.1"}
+    def __init__(
+        self, target: bytes = b"/", status: int = 200, took_ns: int = 1_250_000, client: Any = ("127.0.0.1", 5000)
+    ) -> None:
+        self.scope = {"method": "GET", "http_version": "1.1", "client": client}
         self.target = target
         self.status = status
         self.began_ns = 5
@@ -64,6 +63,25 @@ def test_one_write_for_many_lines() -> None:
     ]
     loop.advance(1)
     assert not loop.timers  # nothing runs while nothing is to be written
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        (("::1", 5), "[::1]:5"),
+        (None, "unix"),
+        (["10.0.0.1", 7], "10.0.0.1:7"),
+        ("who knows", "who knows"),
+        ((["a"], 1), "['a']:1"),
+    ],
+)
+def test_clients(client: Any, text: str) -> None:
+    sink = Sink()
+    log, _ = log_to(sink)
+    for _ in range(2):
+        log.record(Line(client=client))  # type: ignore[arg-type]
+    log.flush()
+    assert sink.writes == [f'INFO:     {text} - "GET / HTTP/1.1" 200 OK 1.2ms\n'.encode() * 2]
 
 
 def test_the_rest_leaves_at_the_end() -> None:
