@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Rule = str | re.Pattern[str] | Callable[..., Any]
@@ -37,9 +37,7 @@ class Rules:
 
     def match(self, app: Any, scope: Mapping[str, Any]) -> bool:
         """Whether the request of this `http` or `websocket` scope comes under a rule."""
-        path, root = scope["path"], scope.get("root_path", "")
-        if root and path.startswith(root):  # since ASGI 2.4 the path contains the root path
-            path = path[len(root) :] or "/"
+        path = path_of(scope)
         if any(pattern.fullmatch(path) for pattern in self._paths):
             return True
         if not self._endpoints:
@@ -51,21 +49,43 @@ class Rules:
 def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
     """The endpoint to which the application's router would send the request; None where it has no router."""
     for route in _routes(app):
+        if not hasattr(route, "matches"):
+            continue
         match, child = route.matches(scope)
-        if match.value == 2:  # starlette.routing.Match.FULL: path and method
-            inner = {**scope, **child}
-            return endpoint_of(route, inner) if getattr(route, "routes", None) else inner.get("endpoint")
+        if match.value != 2:  # starlette.routing.Match.FULL: path and method
+            continue
+        if hasattr(route, "effective_route_contexts"):
+            return _endpoint_of_included(route, scope)
+        inner = {**scope, **child}
+        return endpoint_of(route, inner) if getattr(route, "routes", None) else inner.get("endpoint")
     return None
 
 
-def _routes(app: Any) -> Iterator[Any]:
+def _endpoint_of_included(router: Any, scope: Mapping[str, Any]) -> Any:
+    """FastAPI keeps an included router as one route, which tells its endpoints only with their full paths."""
+    for context in router.effective_route_contexts():
+        route = context.starlette_route or context
+        endpoint, methods = getattr(route, "endpoint", None), getattr(route, "methods", None)
+        suits = not methods or scope.get("method") in methods
+        if endpoint is not None and suits and route.path_regex.match(path_of(scope)):
+            return endpoint
+    return None
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path that routers see: since ASGI 2.4 `path` has the root path in front."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] or "/" if root and path.startswith(root) else path
+
+
+def _routes(app: Any) -> list[Any]:
     """The routes of the application, through the middleware that wraps it (`app` by custom)."""
     while app is not None:
         routes = getattr(app, "routes", None)
         if routes is not None:
-            yield from (route for route in routes if hasattr(route, "matches"))
-            return
+            return list(routes)
         app = getattr(app, "app", None)
+    return []
 
 
 def _compiled(path: str) -> re.Pattern[str]:

@@ -18,7 +18,12 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from loophound.offloading.call import Call, name_of
-from loophound.offloading.errors import OffloadError, OffloadQueueFullError, OffloadTimeoutError
+from loophound.offloading.errors import (
+    OffloadError,
+    OffloadPicklingError,
+    OffloadQueueFullError,
+    OffloadTimeoutError,
+)
 from loophound.offloading.metrics import OffloadMetrics
 from loophound.offloading.pool import Job, JobState, Pool, logger
 from loophound.offloading.process import WorkerProcess, read
@@ -208,8 +213,10 @@ class Pools:
         began = time.perf_counter()
         try:
             future: Future[Any] = executor.submit(call)
-        except RuntimeError as error:  # it was shut down, or is broken
-            raise OffloadError(f"{function}: the executor {name} does not take it: {error}") from error
+        except Exception as error:  # it was shut down, is broken, has lost its scheduler, or pickles here
+            raise _pickling_error(error) or OffloadError(
+                f"{function}: the executor {name} does not take it: {error}"
+            ) from error
         counts.add(calls=1, in_flight=1)
         done = anyio.Event()
         wake = waker(done.set)
@@ -239,6 +246,13 @@ class Pools:
         data = call.dump()
         self.metrics[executor].add(pickling_s=time.perf_counter() - began, pickled_bytes=len(data))
         return data
+
+
+def _pickling_error(error: BaseException | None) -> OffloadPicklingError | None:
+    """Ours, which names the argument, from below what the executor made of it."""
+    while error is not None and not isinstance(error, OffloadPicklingError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _context() -> Context:
