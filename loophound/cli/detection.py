@@ -16,8 +16,12 @@ from loophound.project import allowances, find_pyproject
 
 if TYPE_CHECKING:
     from loophound.detector.detector import Detector
+    from loophound.detector.records import Snapshot
     from loophound.detector.stream import Face
     from loophound.ledger.writer import LedgerFace
+
+
+WORTH_TELLING_S = 1.0
 
 
 @contextmanager
@@ -48,6 +52,9 @@ def detection(threshold_ms: float, record: str | None, ledger: str | None = None
             face.close()
             if keeper is not None:
                 keeper.close()
+            for snapshot in detector.snapshots():
+                if snapshot.watched_s >= WORTH_TELLING_S:
+                    tell(account(snapshot))
             for allowance in detector.unused_allowances:
                 tell(f"nothing blocked in {allowance.code}, which pyproject.toml allows ({allowance.reason})")
 
@@ -57,3 +64,13 @@ def _keeper(ledger: str, tell: Callable[[str], None]) -> LedgerFace:
     from loophound.ledger.writer import LedgerFace
 
     return LedgerFace(chosen_path(ledger, Path.cwd(), os.environ), tell)
+
+
+def account(snapshot: Snapshot) -> str:
+    """How a loop has done, in a line."""
+    lags = (snapshot.lag_p50_s, snapshot.lag_p99_s, snapshot.lag_max_s)
+    half, most, worst = (f"{lag_s * 1000:.1f} ms" for lag_s in lags)
+    return (
+        f"{snapshot.loop} in {snapshot.thread} was busy {snapshot.utilisation:.0%} of {snapshot.watched_s:.0f} s; "
+        f"it answered after {half} (median), {most} (99 %), {worst} (worst)"
+    )

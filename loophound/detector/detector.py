@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from loophound import allowing
@@ -18,8 +19,9 @@ from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
 from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.diagnosis import Finding, diagnose
-from loophound.detector.records import INNOCENT, Cause, Stall
+from loophound.detector.records import INNOCENT, Cause, Snapshot, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
+from loophound.detector.stats import LoopStats
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
 from loophound.server.hooks import Exchange
@@ -152,6 +154,12 @@ class Detector:
             watched.slot = None  # its beats would go on into the parent's page
         self._loops.clear()
         self._close_files()
+
+    def snapshots(self) -> list[Snapshot]:
+        """How each loop has done: lag and utilisation, also of a few that have ended. For any thread."""
+        if self._pid != os.getpid():
+            return []
+        return [snapshot_of(self._pid, loop, thread, stats) for loop, thread, stats in self._watchdog.stats]
 
     @property
     def unused_allowances(self) -> list[Allowance]:
@@ -307,6 +315,22 @@ class Detector:
     def _count(self, stall: Stall) -> None:
         if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM:
             self.stalls += 1
+
+
+def snapshot_of(pid: int, loop: str, thread: str, stats: LoopStats) -> Snapshot:
+    lag = stats.lag
+    return Snapshot(
+        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        pid=pid,
+        loop=loop,
+        thread=thread,
+        watched_s=round(stats.watched_ns / 1e9, 3),
+        beats=lag.count,
+        lag_p50_s=round(lag.percentile_ns(50) / 1e9, 6),
+        lag_p99_s=round(lag.percentile_ns(99) / 1e9, 6),
+        lag_max_s=round(lag.largest_ns / 1e9, 6),
+        utilisation=round(stats.utilisation, 4),
+    )
 
 
 class ServerHooks:

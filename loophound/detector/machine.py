@@ -17,6 +17,7 @@ from typing import cast
 
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Accounted, Collected, Fact, LoopBeat, LoopStopped, Sampled, Ticked
+from loophound.detector.stats import LoopStats
 
 # The observer's samples come through a socket: a stall is closed this long after its end,
 # so that those on their way still count. A watchdog tick late by less than the slack is
@@ -70,7 +71,7 @@ Event = StallWentOn | StallEnded
 class LoopMachine:
     """Judges the silence of one loop. `threshold_ns` and `interval_ns` are fixed at start."""
 
-    def __init__(self, *, threshold_ns: int, interval_ns: int, beat: LoopBeat) -> None:
+    def __init__(self, *, threshold_ns: int, interval_ns: int, beat: LoopBeat, stats: LoopStats | None = None) -> None:
         self.threshold_ns = threshold_ns
         self.interval_ns = interval_ns
         self.state = State.RESTING
@@ -81,6 +82,9 @@ class LoopMachine:
         self._paced_ns = interval_ns  # in what time the next tick was to come
         self._sampled_ns = 0
         self._present = 0  # ticks in a row that came in time
+        self._asked_ns = beat.at_ns
+        self.stats = LoopStats() if stats is None else stats
+        self.stats.begins(beat)
 
     @property
     def finished(self) -> bool:
@@ -113,6 +117,9 @@ class LoopMachine:
             return self._on_tick(cast(Ticked, fact))
         if kind is LoopBeat and self.state is not State.STOPPED:
             beat = cast(LoopBeat, fact)
+            # When nobody could ask, the loop was late since it was due.
+            unasked = self._asked_ns - self.episode.due_ns > SLACK_NS
+            self.stats.answered(beat, beat.at_ns - (self.episode.due_ns if unasked else self._asked_ns))
             self._end_episode(beat)
             self.episode = self._new_episode(beat)
             self.state = State.RESTING
@@ -164,6 +171,7 @@ class LoopMachine:
         if late_ns < -self.interval_ns // 2:
             return ()
         self.state = State.ASKED
+        self._asked_ns = self.episode.due_ns + late_ns
         return _ASK
 
     def _advance(self, now_ns: int) -> list[Command | Event]:

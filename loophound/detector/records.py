@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 STALL_SCHEMA = "loophound.stall/1"
+SNAPSHOT_SCHEMA = "loophound.snapshot/1"
 
 
 class Cause(StrEnum):
@@ -181,3 +182,26 @@ def _read(name: str, part: type[Any], values: Any) -> Any:
         return part(**known)
     except TypeError as lacking:
         raise ValueError(f"the record's {name}: {lacking}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """How a loop has done since it was first watched: the figures that are kept when nothing stalls.
+
+    Lag is the time from the question to the loop's answer; `utilisation` is the share of the
+    time, from 0 to 1, in which the loop computed or stood in a call.
+    """
+
+    at: str  # ISO 8601, UTC
+    pid: int
+    loop: str
+    thread: str
+    watched_s: float
+    beats: int
+    lag_p50_s: float
+    lag_p99_s: float
+    lag_max_s: float
+    utilisation: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"schema": SNAPSHOT_SCHEMA, **asdict(self)}

@@ -26,12 +26,14 @@ from loophound.detector.machine import (
     StallEnded,
     StallWentOn,
 )
+from loophound.detector.stats import LoopStats
 
 logger = logging.getLogger("loophound.detector")
 
 STOPPING_S = 2.0
 THOROUGH_EVERY = 10  # ticks
 FEW_SAMPLES = 8
+MOST_STATS = 64
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Watchdog(threading.Thread):
         self._sampler = Sampler()
         self._collections = CollectionWatch()
         self._watches: tuple[Watch, ...] = ()  # replaced under the lock, read without
+        self._stats: dict[tuple[str, str], LoopStats] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -82,10 +85,21 @@ class Watchdog(threading.Thread):
 
     def watch(self, loop: WatchedLoop) -> None:
         """Called on the loop's thread when it starts to run."""
-        machine = LoopMachine(threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat)
         with self._lock:
+            name = (loop.loop_name, loop.thread_name)
+            if name not in self._stats and len(self._stats) >= MOST_STATS:
+                del self._stats[next(iter(self._stats))]
+            stats = self._stats.setdefault(name, LoopStats())
+            machine = LoopMachine(
+                threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat, stats=stats
+            )
             self._watches += (Watch(loop, machine),)
         self._wake.set()
+
+    @property
+    def stats(self) -> list[tuple[str, str, LoopStats]]:
+        """By the names of loop and thread: a program may run one loop after another."""
+        return [(loop, thread, stats) for (loop, thread), stats in list(self._stats.items())]
 
     def stop(self) -> None:
         """Ends after the stalls that are over have been reported."""
