@@ -72,7 +72,7 @@ def test_snapshots_of_a_real_loop() -> None:
             time.sleep(0.03)
             await asyncio.sleep(0)
 
-    detector = Detector(0.5, observer=False)
+    detector = Detector(0.1, observer=False)
     with detector:
         asyncio.run(main())
     [snapshot] = detector.snapshots()
