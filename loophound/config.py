@@ -47,6 +47,7 @@ class Option:
     maximum: float | None = None
     above: float | None = None  # like minimum, but the limit itself is out
     optional_value: str | None = None  # what the bare flag means, where the value may be left out
+    flag: str = ""  # where it is not named after the field
     other_env: str = ""  # a variable of another name, which counts where ours is not set
     aliases: Mapping[str, str] = field(default_factory=dict)  # further words for its values
 
@@ -55,7 +56,7 @@ class Option:
 class Kind:
     """What values an option takes, read off the annotation of its field."""
 
-    type: type[bool] | type[int] | type[float] | type[str]
+    type: type[bool] | type[int] | type[float] | type[str] | type[tuple[str, ...]]
     choices: tuple[str, ...] = ()
     nullable: bool = False
 
@@ -73,6 +74,9 @@ class Config:
     host: str = option("127.0.0.1", "Address to listen on.", metavar="HOST")
     port: int = option(8000, "Port to listen on; 0 takes a free one.", metavar="PORT", minimum=0, maximum=65535)
     uds: str | None = option(None, "Listen on this unix socket instead of a port.", metavar="PATH")
+    fd: int | None = option(
+        None, "Listen on this socket, which the parent process has bound.", metavar="NUMBER", minimum=0
+    )
     factory: bool = option(False, "APP is a function that returns the application.")
     app_dir: str | None = option("", "Look for APP in this directory first.", metavar="DIR")
     loop: LoopKind = option("auto", "Event loop; auto takes uvloop where it is installed.")
@@ -94,6 +98,19 @@ class Config:
     backlog: int = option(2048, "Connections that the kernel holds until they are accepted.", metavar="N", minimum=1)
     log_level: LogLevel = option("info", "How much the log tells.")
     access_log: bool = option(True, "Log each request.")
+    use_colors: bool | None = option(None, "Colours in the log; where it is not set, on a terminal.")
+    headers: tuple[str, ...] = option(
+        (), "Add this header to each response; can be given several times.", metavar="NAME:VALUE", flag="--header"
+    )
+    server_header: bool = option(True, "Send a Server header.")
+    date_header: bool = option(True, "Send a Date header.")
+    limit_concurrency: int | None = option(
+        None,
+        "Answer 503 to a request beyond this many at once, or while this many connections are exceeded.",
+        metavar="N",
+        minimum=1,
+    )
+    limit_max_requests: int | None = option(None, "Stop gracefully after N requests.", metavar="N", minimum=1)
     timeout_keep_alive: float = option(5.0, "Seconds that an idle connection is kept.", metavar="SECONDS", minimum=0)
     timeout_head: float = option(
         10.0, "Seconds that the head of a request may take to arrive.", metavar="SECONDS", minimum=0.01
@@ -152,6 +169,9 @@ class Config:
     def __post_init__(self) -> None:
         for name, spec in options():
             value = getattr(self, name)
+            if kind_of(name).type is tuple and not isinstance(value, str):
+                value = tuple(entry if isinstance(entry, str) else ": ".join(entry) for entry in value)
+                setattr(self, name, value)
             if spec.aliases and isinstance(value, int) and not isinstance(value, bool):
                 value = spec.aliases.get(str(int(value)), value)
                 setattr(self, name, value)
@@ -160,6 +180,8 @@ class Config:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
         if self.ledger is not None and self.detect_blocking is None:
             raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
+        if self.fd is not None and self.uds is not None:
+            raise ConfigError("--fd and --uds are two places to listen: give one of them")
         self._check_tls()
 
     def _check_tls(self) -> None:
@@ -199,7 +221,7 @@ def default_of(name: str) -> Any:
 
 
 def flag_of(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return table()[name][0].flag or "--" + name.replace("_", "-")
 
 
 def env_of(name: str) -> str:
@@ -227,8 +249,12 @@ def parse(name: str, text: str, label: str | None = None) -> Any:
     text = spec.aliases.get(text, text)
     if kind.nullable and kind.type is not str and text.lower() == "none":
         return None
+    value: Any
     try:
-        value = TRUTHS[text.lower()] if kind.type is bool else kind.type(text)
+        if kind.type is tuple:  # in the environment, one a line
+            value = tuple(line.strip() for line in text.splitlines() if line.strip())
+        else:
+            value = TRUTHS[text.lower()] if kind.type is bool else kind.type(text)
     except (KeyError, ValueError):
         raise _refusal(name, text, label) from None
     check(name, value, label)
@@ -247,6 +273,8 @@ def check(name: str, value: Any, label: str | None = None) -> None:
 
 
 def _has_type(value: Any, wanted: type) -> bool:
+    if wanted is tuple:
+        return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
     if wanted is float:  # an int will do for seconds; a bool is a mistake
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
@@ -276,6 +304,8 @@ def wanted(name: str) -> str:
         return "one of " + ", ".join(kind.choices)
     if kind.type is str:
         return "text"
+    if kind.type is tuple:
+        return f"{spec.metavar}, repeatable"
     if kind.type is bool:
         return "true or false"
     unit = {"MS": " of milliseconds", "SECONDS": " of seconds"}.get(spec.metavar, "")
@@ -292,4 +322,6 @@ def _kind(hint: Any) -> Kind:
     [inner] = [part for part in get_args(hint) if part is not NoneType] if nullable else [hint]
     if get_origin(inner) is Literal:
         return Kind(str, choices=get_args(inner), nullable=nullable)
+    if get_origin(inner) is tuple:
+        return Kind(tuple, nullable=nullable)
     return Kind(inner, nullable=nullable)

@@ -80,6 +80,17 @@ def test_the_ledger_wants_the_detector() -> None:
         Config(app="app:app", ledger="auto")
 
 
+def test_headers_as_pairs() -> None:
+    assert Config(app="a:a", headers=[("x-a", "b"), "X-C: d"]).headers == ("x-a: b", "X-C: d")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="--header takes NAME:VALUE"):
+        Config(app="a:a", headers="X-A: b")  # type: ignore[arg-type]
+
+
+def test_one_place_to_listen() -> None:
+    with pytest.raises(ConfigError, match="--fd and --uds"):
+        Config(app="a:a", fd=3, uds="/s")
+
+
 def test_environment() -> None:
     environ = {"LOOPHOUND_PORT": "81", "LOOPHOUND_FACTORY": "yes", "LOOPHOUND_HOST": "", "PORT": "1"}
     assert from_env(environ) == {"port": 81, "factory": True}

@@ -31,7 +31,7 @@ def options_page() -> str:
 def _row(name: str, spec: Option, kind: Kind, default: object) -> str:
     variables = " ".join(f"`{variable}`" for variable in (config.env_of(name), spec.other_env) if variable)
     takes = config.wanted(name) + (", or none" if kind.nullable and kind.type is not str else "")
-    default_text = "" if default in (None, "") else f"`{shown(default)}`"
+    default_text = "" if default in (None, "", ()) else f"`{shown(default)}`"
     text = spec.help + (f" The flag alone means {spec.optional_value}." if spec.optional_value else "")
     return f"| `{_flags(name, spec, kind)}` | {variables} | {takes} | {default_text} | {text} |\n"
 

@@ -29,12 +29,12 @@ def config_options(names: Iterable[str]) -> Callable[[Command], Command]:
     return decorate
 
 
-def values(given: Mapping[str, str | bool | None]) -> dict[str, Any]:
+def values(given: Mapping[str, str | bool | tuple[str, ...] | None]) -> dict[str, Any]:
     """What these options are set to: by the command line, else by the environment; else absent."""
     read = {
-        name: text if isinstance(text, bool) else config.parse(name, text)
+        name: text if isinstance(text, (bool, tuple)) else config.parse(name, text)
         for name, text in given.items()
-        if text is not None
+        if text is not None and text != ()
     }
     return {**config.from_env(os.environ, [name for name in given if name not in read]), **read}
 
@@ -72,14 +72,14 @@ def _option(name: str) -> Callable[[Command], Command]:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_of(name))
     if spec.optional_value:
         return click.option(flag, name, cls=OptionalValue, metavar=spec.metavar, help=help_of(name))
-    return click.option(flag, name, metavar=metavar(name), help=help_of(name))
+    return click.option(flag, name, metavar=metavar(name), help=help_of(name), multiple=kind.type is tuple)
 
 
 def help_of(name: str) -> str:
     spec, _, default = config.table()[name]
     if spec.optional_value:
         return f"{spec.help} The flag alone means {spec.optional_value}."
-    return spec.help if default in (None, "", False) else f"{spec.help} [default: {shown(default)}]"
+    return spec.help if default in (None, "", False, ()) else f"{spec.help} [default: {shown(default)}]"
 
 
 def metavar(name: str) -> str:

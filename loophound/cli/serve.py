@@ -16,7 +16,7 @@ class ServeCommand(click.Command):
 @click.command("serve", cls=ServeCommand, short_help="Serve an ASGI application.")
 @click.argument("app")
 @config_options(name for name, _ in config.options())
-def command(app: str, **given: str | bool | None) -> None:
+def command(app: str, **given: str | bool | tuple[str, ...] | None) -> None:
     """Serve APP, written module:attribute, such as shop.main:app.
 
     Each option can be set in the environment too: LOOPHOUND_ and its name, such as LOOPHOUND_PORT.

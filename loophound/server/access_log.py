@@ -147,5 +147,5 @@ def _descriptor_writer(fd: int) -> Callable[[bytes], int]:
     return write
 
 
-def stdout_access_log(loop: asyncio.AbstractEventLoop) -> AccessLog:
-    return AccessLog(loop, writer(sys.stdout), colors=sys.stdout.isatty())
+def stdout_access_log(loop: asyncio.AbstractEventLoop, use_colors: bool | None = None) -> AccessLog:
+    return AccessLog(loop, writer(sys.stdout), colors=sys.stdout.isatty() if use_colors is None else use_colors)

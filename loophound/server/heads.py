@@ -14,6 +14,8 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
+from loophound.config import Config
+from loophound.errors import ConfigError
 from loophound.server.asgi import Header, MessageError
 
 SERVER_NAME = b"loophound"
@@ -78,22 +80,59 @@ def status_text(status: int) -> str:
     return PHRASES.get(status) or str(status)
 
 
+def heads_of(config: Config) -> ResponseHeads:
+    """The heads that the options describe. Raises ConfigError."""
+    headers: list[Header] = []
+    for text in config.headers:
+        name, colon, value = text.partition(":")
+        try:
+            header = name.strip().encode("latin-1"), value.strip().encode("latin-1")
+        except UnicodeEncodeError:
+            raise ConfigError(f"--header takes NAME:VALUE in Latin-1; got {text!r}") from None
+        if not colon:
+            raise ConfigError(f"--header takes NAME:VALUE; got {text!r}")
+        headers.append(header)
+    try:
+        return ResponseHeads(headers, server=config.server_header, date=config.date_header)
+    except MessageError as error:
+        raise ConfigError(f"--header: {error}") from None
+
+
 class ResponseHeads:
     """Encodes the heads of responses; one for a server. `renew()` wants a call each second."""
 
-    __slots__ = ("_date", "_length_lines", "_lines", "_prefixes", "_size_lines")
+    __slots__ = ("_date", "_extra", "_length_lines", "_lines", "_own_date", "_prefixes", "_server", "_size_lines")
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Iterable[Header] = (), *, server: bool = True, date: bool = True) -> None:
+        """`headers` go into each response; a server or date among them stands in the place of ours.
+
+        Raises MessageError for a header that the server must write itself, or that is none.
+        """
         self._lines: dict[Any, bytes | SpecialLine] = {}
         self._prefixes: dict[int, bytes] = {}
         self._length_lines: dict[int, bytes] = {}
         self._size_lines: dict[int, bytes] = {}
+        own: dict[Kind, bytes] = {}
+        self._extra = b""
+        for header in headers:
+            line = self._learn(header)
+            if isinstance(line, bytes):
+                self._extra += line
+            elif line.kind is Kind.SERVER or line.kind is Kind.DATE:
+                own[line.kind] = line.line
+            else:
+                raise MessageError(f"the server writes {header[0].decode('latin-1').lower()} itself")
+        self._server = own.get(Kind.SERVER, b"server: %s\r\n" % SERVER_NAME if server else b"")
+        self._own_date = own.get(Kind.DATE) if date or Kind.DATE in own else b""
         self._date = b""
         self.renew()
 
     def renew(self, now_s: float | None = None) -> None:
         """Take the date anew; `now_s` is seconds since the epoch, the present when left out."""
-        self._date = formatdate(now_s, usegmt=True).encode("ascii")
+        if self._own_date is None:
+            self._date = b"date: %s\r\n" % formatdate(now_s, usegmt=True).encode("ascii")
+        else:
+            self._date = self._own_date
         self._prefixes.clear()
 
     def encode(self, status: int, headers: Iterable[Any]) -> tuple[list[bytes], int | None, bool]:
@@ -155,7 +194,7 @@ class ResponseHeads:
             raise MessageError(f"the status of a response is an integer; got {status!r}")
         if not 200 <= status <= 999:
             raise MessageError(f"a response has a status from 200 to 999; got {status}")
-        prefix = b"%sserver: %s\r\ndate: %s\r\n" % (_status_line(status), SERVER_NAME, self._date)
+        prefix = _status_line(status) + self._server + self._date + self._extra
         self._prefixes[status] = prefix
         return prefix
 
@@ -193,9 +232,9 @@ class ResponseHeads:
             elif special.kind is not Kind.DROPPED:
                 own[special.kind] = own.get(special.kind, b"") + special.line
         if own:
-            server = own.get(Kind.SERVER, b"server: %s\r\n" % SERVER_NAME)
-            date = own.get(Kind.DATE, b"date: %s\r\n" % self._date)
-            parts[0] = _status_line(status) + server + date
+            server = own.get(Kind.SERVER, self._server)
+            date = own.get(Kind.DATE, self._date)
+            parts[0] = _status_line(status) + server + date + self._extra
         return parts, length, closes
 
 

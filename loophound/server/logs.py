@@ -24,12 +24,12 @@ class LevelFormatter(logging.Formatter):
         return f"{name}:{padding}{record.message}"
 
 
-def configure(level: str) -> None:
+def configure(level: str, use_colors: bool | None = None) -> None:
     """Give the `loophound` logger a level, and a handler unless the program has given it one."""
     logger = logging.getLogger("loophound")
     logger.setLevel(level.upper())
     if not logger.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(LevelFormatter(colors=sys.stderr.isatty()))
+        handler.setFormatter(LevelFormatter(colors=sys.stderr.isatty() if use_colors is None else use_colors))
         logger.addHandler(handler)
         logger.propagate = False

@@ -16,9 +16,11 @@ from loophound.server import logs, sockets
 from loophound.server.access_log import stdout_access_log
 from loophound.server.asgi import Application
 from loophound.server.collector import collector_relaxed
+from loophound.server.heads import heads_of
 from loophound.server.hooks import Hooks
 from loophound.server.importer import load_application
 from loophound.server.lifespan import Lifespan
+from loophound.server.limits import at_most_at_once, at_most_in_all
 from loophound.server.protocol import HttpConnection
 from loophound.server.proxies import proxies_of
 from loophound.server.site import Site
@@ -48,6 +50,7 @@ class Server:
         self._stops = 0
         self._tls: Tls | None = None
         self._proxies = proxies_of(config)
+        self._heads = heads_of(config)
 
     @property
     def should_exit(self) -> bool:
@@ -79,7 +82,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal or `should_exit`. Raises StartupError when the server cannot start."""
-        logs.configure(self.config.log_level)
+        logs.configure(self.config.log_level, self.config.use_colors)
         with asyncio.Runner(loop_factory=loop_factory(self.config.loop)) as runner:
             runner.run(self.serve())
 
@@ -115,10 +118,10 @@ class Server:
     def _site(self, app: Application, lifespan: Lifespan, at_end: ExitStack) -> Site:
         config = self.config
         assert self._loop is not None
-        access_log = stdout_access_log(self._loop) if config.access_log else None
+        access_log = stdout_access_log(self._loop, config.use_colors) if config.access_log else None
         if access_log is not None:
             at_end.callback(access_log.close)
-        return Site(
+        site = Site(
             app,
             self._loop,
             state=lifespan.state,
@@ -129,8 +132,14 @@ class Server:
             unix_path=config.uds,
             tls=self._tls,
             proxies=self._proxies,
+            heads=self._heads,
             websocket=_websocket_options(config),
         )
+        if config.limit_concurrency is not None:
+            site.app = at_most_at_once(site, site.app, config.limit_concurrency)
+        if config.limit_max_requests is not None:
+            site.app = at_most_in_all(site.app, config.limit_max_requests, self.stop)
+        return site
 
     async def _serve_until_stopped(self, site: Site) -> None:
         config = self.config

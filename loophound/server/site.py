@@ -91,6 +91,7 @@ class Site:
         unix_path: str | None = None,
         tls: Tls | None = None,
         proxies: Proxies | None = None,
+        heads: ResponseHeads | None = None,
         websocket: WebSocketOptions | None = None,
     ) -> None:
         self.app = app
@@ -108,7 +109,7 @@ class Site:
         self.tls = tls
         self.proxies = proxies
         self.scheme = "http" if tls is None else "https"
-        self.heads = ResponseHeads()
+        self.heads = heads or ResponseHeads()
         self.targets = Targets(self.root_path)
         self.connections: set[Connection] = set()
         # Requests whose connection is gone, or went on to its next request, before their task ended.

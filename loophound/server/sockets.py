@@ -17,6 +17,8 @@ SOCKET_FILE_MODE = 0o666
 
 def bind(config: Config) -> list[socket.socket]:
     """The sockets that `config` asks for, bound but not yet listening. Raises StartupError."""
+    if config.fd is not None:
+        return [_take_over(config.fd)]
     if config.uds is not None:
         return [_bind_unix(config.uds)]
     return _bind_host(config.host, config.port)
@@ -91,6 +93,19 @@ def _bind_unix(path: str) -> socket.socket:
     except OSError as error:
         sock.close()
         raise StartupError(_cannot_listen(f"unix:{path}", error)) from None
+    return sock
+
+
+def _take_over(fd: int) -> socket.socket:
+    """The socket that a supervisor such as systemd or circus has bound, and passed on."""
+    try:
+        sock = socket.socket(fileno=os.dup(fd))  # the parent's own stays open
+    except OSError as error:
+        raise StartupError(f"cannot listen on --fd {fd}: {error.strerror}") from None
+    if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX) or sock.type != socket.SOCK_STREAM:
+        sock.close()
+        raise StartupError(f"cannot listen on --fd {fd}: it is no stream socket")
+    sock.setblocking(False)
     return sock
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import loophound.server
 from loophound.cli import main
-from loophound.config import Config, options
+from loophound.config import Config, flag_of, options
 from loophound.errors import ConfigError, StartupError
 
 
@@ -62,6 +62,9 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+OFF = ("access_log", "proxy_headers", "ws_per_message_deflate", "use_colors", "server_header", "date_header")
+
+
 def served(*words: str) -> Config:
     assert main(["serve", *words]) == 0
     return FakeServer.made[0]
@@ -75,8 +78,10 @@ def test_defaults() -> None:
 
 def test_every_option_reaches_config() -> None:
     given = {
-        "host": "::1", "port": "81", "uds": "/s", "factory": None, "app_dir": "d", "loop": "asyncio",
+        "host": "::1", "port": "81", "uds": "/s", "fd": None, "factory": None, "app_dir": "d", "loop": "asyncio",
         "lifespan": "off", "root_path": "/r", "backlog": "5", "log_level": "error", "access_log": None,
+        "use_colors": None, "headers": "X-A: b", "server_header": None, "date_header": None,
+        "limit_concurrency": "5", "limit_max_requests": "6",
         "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
         "ssl_certfile": "c", "ssl_keyfile": "k", "ssl_keyfile_password": "p", "ssl_version": "1.3",
         "ssl_cert_reqs": "2", "ssl_ca_certs": "a", "ssl_ciphers": "x",
@@ -86,18 +91,26 @@ def test_every_option_reaches_config() -> None:
         "detect_blocking": "50", "record": "f", "ledger": "l",
     }  # fmt: skip
     assert set(given) == {name for name, _ in options()}
-    off = {name: f"--no-{name.replace('_', '-')}" for name in ("access_log", "proxy_headers", "ws_per_message_deflate")}
+    off = {name: f"--no-{name.replace('_', '-')}" for name in OFF}
     flags = {"factory": "--factory"} | off
-    words = [flags.get(name, f"--{name.replace('_', '-')}={value}") for name, value in given.items()]
+    words = [flags.get(name, f"{flag_of(name)}={value}") for name, value in given.items() if name != "fd"]
     assert served(*words, "app:app") == Config(
         app="app:app", host="::1", port=81, uds="/s", factory=True, app_dir="d", loop="asyncio", lifespan="off",
         root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
         timeout_graceful_shutdown=None, detect_blocking=50, record="f", ledger="l",
         ssl_certfile="c", ssl_keyfile="k", ssl_keyfile_password="p", ssl_version="1.3",
-        ws="none", ws_max_size=1, ws_max_queue=2, ws_ping_interval=3, ws_ping_timeout=None,
+        use_colors=False, headers=("X-A: b",), server_header=False, date_header=False, limit_concurrency=5,
+        limit_max_requests=6, ws="none", ws_max_size=1, ws_max_queue=2, ws_ping_interval=3, ws_ping_timeout=None,
         ws_per_message_deflate=False, proxy_headers=False, forwarded_allow_ips="*", forwarded_fields="for",
         ssl_cert_reqs="required", ssl_ca_certs="a", ssl_ciphers="x",
     )  # fmt: skip
+
+
+def test_headers_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOPHOUND_HEADERS", "X-A: 1\nX-B: 2")
+    assert served("a:a").headers == ("X-A: 1", "X-B: 2")
+    assert served("a:a", "--header", "X-C: 3", "--header=X-D:4").headers == ("X-C: 3", "X-D:4")
+    assert served("a:a", "--fd=3").fd == 3
 
 
 @pytest.mark.parametrize("words", [["--detect-blocking", "app:app"], ["app:app", "--detect-blocking"]])

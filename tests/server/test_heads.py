@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from loophound.config import Config
+from loophound.errors import ConfigError
 from loophound.server import heads
 from loophound.server.asgi import MessageError
-from loophound.server.heads import ResponseHeads
+from loophound.server.heads import ResponseHeads, heads_of
 from loophound.server.targets import REMEMBERED, TargetError, Targets, split_absolute
 
 
@@ -84,3 +88,42 @@ def test_absolute_form() -> None:
     for target in (b"ftp://a/", b"http:///x", b"http://u@a/", b"x"):
         with pytest.raises(TargetError):
             split_absolute(target)
+
+
+def prefix_of(headers: list[tuple[bytes, bytes]] | None = None, /, **options: Any) -> list[bytes]:
+    """The lines before those of the application, but the status line."""
+    heads = heads_of(Config(app="a:a", **options))
+    heads.renew(0)
+    return heads.encode(200, headers or [])[0][0].splitlines()[1:]
+
+
+DATE = b"date: Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def test_headers_of_every_response() -> None:
+    assert prefix_of() == [b"server: loophound", DATE]
+    assert prefix_of(server_header=False) == [DATE]
+    assert prefix_of(date_header=False) == [b"server: loophound"]
+    assert prefix_of(server_header=False, headers=("X-A: b", "X-A:c ")) == [DATE, b"X-A: b", b"X-A: c"]
+    assert prefix_of(headers=("Server: me", "Date: today")) == [b"Server: me", b"Date: today"]
+    # The application's own stand in the place of the server's, with all options.
+    own = [(b"server", b"app"), (b"date", b"now")]
+    assert prefix_of(own, server_header=False, date_header=False, headers=("X-A: b",)) == [
+        b"server: app", b"date: now", b"X-A: b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("X-A", "takes NAME:VALUE; got 'X-A'"),
+        ("X A: b", "is no header name"),
+        ("X-A: b\rc", "CR, LF or NUL"),
+        ("X-A: \u20ac", "in Latin-1"),
+        ("Content-Length: 5", "the server writes content-length itself"),
+        ("connection: close", "the server writes connection itself"),
+    ],
+)
+def test_headers_that_cannot_be(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"--header.*{why}"):
+        heads_of(Config(app="a:a", headers=(text,)))

@@ -54,6 +54,25 @@ def test_addresses() -> None:
             assert sockets.address_of(sock) == f"http://[::1]:{sock.getsockname()[1]}"
 
 
+def test_a_socket_of_the_parent() -> None:
+    with socket.socket() as parent:
+        parent.bind(("127.0.0.1", 0))
+        [taken] = sockets.bind(config(fd=parent.fileno()))
+        with taken:
+            assert taken.getsockname() == parent.getsockname()
+            assert not taken.getblocking()
+        assert parent.getsockname()[1] != 0  # the parent's is still open
+
+
+def test_a_descriptor_that_is_no_listener(tmp_path: Path) -> None:
+    with open(tmp_path / "f", "w") as file, pytest.raises(StartupError, match=r"--fd \d+: .*not a socket|non-socket"):
+        sockets.bind(config(fd=file.fileno()))
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(StartupError, match="is no stream socket"):
+        sockets.bind(config(fd=datagrams.fileno()))
+    with pytest.raises(StartupError, match="--fd 987: Bad file descriptor"):
+        sockets.bind(config(fd=987))
+
+
 def test_living_unix_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     [first] = sockets.bind(config(uds=path))
