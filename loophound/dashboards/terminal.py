@@ -29,14 +29,14 @@ class TerminalFace:
         """Tell of one stall, as much as is new in it."""
         if stall.ongoing:
             if self._repeats.announces(stall):
-                self._write_line(headline(stall), f"bold {_colour(stall)}")
+                self._write_line(headline(stall), f"bold {colour(stall)}")
             return
         telling, group = self._repeats.add(stall)
         if telling is Telling.FULL:
             told = account(stall, self._sources)
-            self._write(layout.panel(told, _colour(stall)), layout.plain(told))
+            self._write(layout.panel(told, colour(stall)), layout.plain(told))
         elif telling is Telling.COUNTED:
-            self._write_line(layout.again(group), _colour(stall))
+            self._write_line(layout.again(group), colour(stall))
 
     def close(self) -> None:
         """Sum up; nothing when nothing stalled."""
@@ -73,7 +73,8 @@ class TerminalFace:
         return captured.get()
 
 
-def _colour(stall: Stall) -> str:
+def colour(stall: Stall) -> str:
+    """Of a report: whether somebody is to blame."""
     return layout.INNOCENT if stall.innocent or stall.cause is Cause.GC else layout.GUILTY
 
 

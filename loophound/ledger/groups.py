@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from loophound.detector.records import Cause, StackFrame, Stall
-from loophound.ledger.histogram import Histogram
+from loophound.ledger.histogram import HALF_A_BUCKET, Histogram
 
 MOST_RECORDS = 3  # that a group keeps in full: the latest
 MOST_FRAMES = 128  # of a stack; a recursion loses its middle
@@ -56,7 +56,9 @@ class Group:
 
     def percentile(self, share: float) -> float:
         """In seconds, right to 5 %."""
-        return min(self.histogram.percentile(share), self.worst_s)
+        middle_s = self.histogram.percentile(share)
+        # In the last bucket the worst is known exactly, and for a group of one it is all.
+        return self.worst_s if middle_s * HALF_A_BUCKET >= self.worst_s else middle_s
 
     def see(self, at_s: float) -> None:
         """Note when one began, whether or not it is counted."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 SMALLEST_S = 0.001
 BUCKETS_IN_AN_OCTAVE = 8  # a bucket is 9 % wide, so that its middle is right to 4.5 %
+HALF_A_BUCKET = 2 ** (0.5 / BUCKETS_IN_AN_OCTAVE)
 LAST_BUCKET = 24 * BUCKETS_IN_AN_OCTAVE  # begins at 4.7 hours
 
 
@@ -32,7 +33,7 @@ class Histogram:
         for bucket, times in sorted(self._counts.items()):
             left -= times
             if left <= 0:
-                return SMALLEST_S * 2 ** ((bucket + 0.5) / BUCKETS_IN_AN_OCTAVE)
+                return SMALLEST_S * 2 ** (bucket / BUCKETS_IN_AN_OCTAVE) * HALF_A_BUCKET
         return 0.0
 
     def to_dict(self) -> dict[str, int]:
