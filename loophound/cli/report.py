@@ -35,15 +35,16 @@ class Output:
 
     json: bool
     format: str | None
+    html: str | None
     against: str | None
 
     def check(self) -> None:
         """Raises UsageError for two at once."""
-        given = {"--json": self.json, "--format": self.format}
+        given = {"--json": self.json, "--format": self.format, "--html": self.html}
         named = [flag for flag, value in given.items() if value]
         if len(named) > 1:
             raise click.UsageError(f"{' and '.join(named)} do not go together")
-        if self.against and self.format:
+        if self.against and (self.format or self.html):
             raise click.UsageError(f"--against goes with the table and with --json, not with {named[0]}")
 
 
@@ -56,16 +57,17 @@ class Output:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Write stacks for a flame graph, in milliseconds.")
 @click.option("--against", metavar="OTHER", help="Compare with an earlier run: a ledger or a record file.")
+@click.option("--html", metavar="FILE", help="Write one self-contained page.")
 def command(
     source: str | None, group_id: str | None, since: str | None, sort: str, limit: int | None,
-    as_json: bool, form: str | None, against: str | None,
+    as_json: bool, form: str | None, against: str | None, html: str | None,
 ) -> None:  # fmt: skip
     """Group the stalls in SOURCE by culprit and cause.
 
     SOURCE is a ledger, or a file that --record wrote, or - for the records on standard input; by default
     the project's own ledger, which --ledger keeps.
     """
-    output = Output(as_json, form, against)
+    output = Output(as_json, form, html, against)
     output.check()
     now_s = time.time()
     read = _read(source, since_of(since, now_s) if since else None)
@@ -76,6 +78,8 @@ def command(
         _print_json(data.report(read.name, groups, full=group_id is not None))
     elif form is not None:
         _write(flame.collapsed(groups)) if form == "collapsed" else _print_json(flame.speedscope(read.name, groups))
+    elif html is not None:
+        _write_page(html, read, groups, now_s)
     elif group_id is not None:
         _show(lambda _: detail.panels(groups[0], SourceLines()), lambda: detail.lines(groups[0], SourceLines()))
     elif groups:
@@ -135,6 +139,16 @@ def _compare(now: Source, groups: list[Group], before: Source, as_json: bool, *,
         _show(lambda _: table.changes_table(changes), lambda: table.changes_lines(changes))
     else:
         _write("no stalls in either\n")
+
+
+def _write_page(file: str, source: Source, groups: list[Group], now_s: float) -> None:
+    from loophound.dashboards.report.page import page
+
+    try:
+        Path(file).write_text(page(source.name, groups, SourceLines(), now_s), encoding="utf-8", errors="replace")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"--html: cannot write {file!r}: {reason.lower()}") from None
 
 
 def _show(rendering: Callable[[int], RenderableType], text: Callable[[], str]) -> None:

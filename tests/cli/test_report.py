@@ -92,6 +92,11 @@ def test_flame_graphs(source: str) -> None:
     assert len(json.loads(report(source, "--format=speedscope", "--group=5l"))["profiles"]) == 1
 
 
+def test_the_page(source: str, tmp_path: Path) -> None:
+    assert report(source, "--html", str(tmp_path / "page.html")) == ""
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<section") == 3
+
+
 def test_against(source: str, tmp_path: Path) -> None:
     before = tmp_path / "before.jsonl"
     before.write_text(
@@ -177,6 +182,7 @@ def test_standard_input(tmp_path: Path) -> None:
         (["run.db", "--since=soon"], 2, "--since takes a time such as 2h, 7d or 2026-11-22; got 'soon'"),
         (["run.db", "--json", "--format=collapsed"], 2, "--json and --format do not go together"),
         (["run.db", "--against=run.db", "--format=collapsed"], 2, "--against goes with the table and with --json"),
+        (["run.db", "--html=/absent/x.html"], 2, "--html: cannot write '/absent/x.html': no such file or directory"),
         (["run.db", "--sort=size"], 2, "Invalid value for '--sort'"),
         (["run.db", "--limit=0"], 2, "Invalid value for '--limit'"),
     ],
