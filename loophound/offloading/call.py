@@ -15,6 +15,8 @@ from loophound.offloading.errors import OffloadPicklingError
 
 def name_of(function: Callable[..., Any]) -> str:
     """The dotted name for messages: "shop.reports.render"."""
+    if isinstance(function, Reference):
+        return f"{function.module}.{function.qualname}"
     qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
     return f"{getattr(function, '__module__', None) or '?'}.{qualname}"
 
@@ -62,14 +64,14 @@ class Call:
 def load(data: bytes) -> Call:
     """Read back what dump() wrote, in the process that runs it."""
     function, args, kwargs = pickle.loads(data)
-    return Call(function.resolve() if isinstance(function, Reference) else function, args, kwargs, None)
+    return Call(function, args, kwargs, None)
 
 
 class Reference:
     """A function under its module's name, `depth` wrappers below what the name holds.
 
     pickle itself sends a function only if its name holds the very same object; the name of
-    a marked function holds the wrapper.
+    a marked function holds the wrapper. The module is imported when it is called.
     """
 
     __slots__ = ("depth", "module", "qualname")
@@ -80,11 +82,11 @@ class Reference:
     def __reduce__(self) -> tuple[type[Reference], tuple[str, str, int]]:
         return Reference, (self.module, self.qualname, self.depth)
 
-    def resolve(self) -> Callable[..., Any]:
-        found = _named(self.module, self.qualname)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = _named(self.module, self.qualname)
         for _ in range(self.depth):
-            found = _inside(found)
-        return found  # type: ignore[no-any-return]
+            function = _inside(function)
+        return function(*args, **kwargs)
 
 
 def reference(function: Callable[..., Any]) -> Reference | Callable[..., Any]:

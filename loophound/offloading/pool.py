@@ -108,12 +108,12 @@ class Pool(Generic[Environment]):
                 raise OffloadQueueFullError(
                     f"{job.name}: all {self.size} {self.name} workers are busy and {self.queue} calls wait"
                 )
-            self._counts.add(calls=1, waiting=1)
-            self._waiting.append(job)
-            if len(self._waiting) <= self._idle:
+            if len(self._waiting) < self._idle:
                 self._changed.notify()
             elif len(self._threads) < self.size:
-                self._start_thread()
+                self._start_thread(job)
+            self._waiting.append(job)
+            self._counts.add(calls=1, waiting=1)
 
     def give_up(self, job: Job[Environment]) -> JobState:
         """Nobody waits for the job any more: withdraw it, or leave the thread to it.
@@ -182,10 +182,16 @@ class Pool(Generic[Environment]):
             job.error = OffloadError(f"{job.name}: abandoned at shutdown after {ran_s:.1f} s")
             job.wake()
 
-    def _start_thread(self) -> None:
+    def _start_thread(self, job: Job[Environment]) -> None:
         thread = threading.Thread(target=self._serve, name=f"loophound-offload-{self.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads; those that are there may serve the job
+            if not self._threads:
+                raise OffloadError(f"{job.name}: {error}") from error
+            return
         self._threads.add(thread)
-        thread.start()
+        self._idle += 1
 
     def _serve(self) -> None:
         me = threading.current_thread()
@@ -203,7 +209,6 @@ class Pool(Generic[Environment]):
 
     def _next(self, me: threading.Thread) -> Job[Environment] | None:
         with self._changed:
-            self._idle += 1
             while not self._waiting:
                 timely = self._state is PoolState.OPEN and self._changed.wait(self.idle_s)
                 if not timely and not self._waiting:
@@ -230,11 +235,13 @@ class Pool(Generic[Environment]):
         self._counts.add(in_flight=-1, failed=error is not None)
         with self._changed:
             self._running.discard(job)
+            self._idle += 1  # before anybody hears of the result and brings the next job
             job.interrupt = None
             wanted = job.state is JobState.RUNNING
             if wanted:
                 job.state, job.value, job.error = JobState.ENDED, value, error
             if self._state is PoolState.CLOSING:
                 self._changed.notify_all()
+        del value, error  # its traceback refers to this frame: no cycle
         if wanted:
             job.wake()

@@ -130,3 +130,15 @@ async def test_a_worker_that_cannot_be_made_fails_its_call(use: Pools, monkeypat
     monkeypatch.setattr("multiprocessing.context.BaseContext.Pipe", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         await functions.in_process(1)
+
+
+async def test_a_system_without_threads_fails_the_call(use: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OffloadError, match="hold: can't start new thread"):
+            await functions.hold()
+    assert use.metrics["thread"].waiting == 0
+    assert (await functions.in_thread(1))[0] == 1
