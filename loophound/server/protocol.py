@@ -502,6 +502,7 @@ class HttpConnection(asyncio.Protocol):
         if self._unfed:
             connection.data_received(self._unfed)
         connection.start(self._context.copy())
+        self._context = _NO_CONTEXT  # as when the connection is lost
 
     def answered(self, cycle: Cycle) -> None:
         """A cycle's response is complete, or given up."""

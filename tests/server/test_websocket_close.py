@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.server.apps import Witness
+from tests.server.test_tls import Files, connect
 from tests.server.websocket_wire import (
     CLOSE,
     PING,
@@ -21,6 +23,7 @@ from tests.server.websocket_wire import (
     frame,
     open_websocket,
     request,
+    shake_hands,
 )
 from tests.server.wire import wait_until
 
@@ -50,6 +53,12 @@ def test_6455_5_5_1_the_client_closes(serve: Any, code: Any, reason: bytes, told
     assert websocket.client.closed()  # section 7.1.1: the server closes the connection first
     wait_until(lambda: recorder.messages)
     assert recorder.messages == [{"type": "websocket.disconnect", "code": told, "reason": reason.decode()}]
+
+
+def test_6455_5_4_a_close_between_fragments(serve: Any) -> None:
+    websocket = open_websocket(serve(Recorder()))
+    websocket.send(frame(TEXT, b"half", fin=False), close_frame(1000))
+    assert websocket.frame() == closing(1000, b"")
 
 
 def test_messages_before_the_close_are_received_first(serve: Any) -> None:
@@ -299,6 +308,27 @@ def test_a_client_that_does_not_answer_the_close_is_cut(serve: Any, monkeypatch:
     websocket = open_websocket(server)
     assert websocket.frame() == closing(1000, b"")
     assert websocket.client.closed()
+
+
+# -- TLS
+
+
+def test_over_tls(serve: Any, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    recorder = Recorder()
+    websocket = shake_hands(connect(serve(recorder, **files.options), files.client()))
+    websocket.send(frame(TEXT, b"x" * 100_000), close_frame(1000))
+    assert websocket.frame() == closing(1000, b"")
+    assert websocket.client.closed()
+    wait_until(lambda: len(recorder.messages) == 2)
+    assert recorder.session.scope["scheme"] == "wss"
+    assert recorder.session.scope["extensions"].keys() == {"tls", "websocket.http.response"}
+
+
+def test_a_violation_over_tls(serve: Any, tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    websocket = shake_hands(connect(serve(echo, **files.options), files.client()))
+    assert websocket.send(frame(TEXT, b"\xff")).closed_with() == 1007
 
 
 # -- the observer's view

@@ -191,8 +191,14 @@ class WebSocketConnection(asyncio.Protocol):
         """The application has received every message that was queued."""
         self._queued_bytes = 0
         if not self._reading and self.state is OPEN:
+            # In a turn of its own: one read may hold 30,000 messages, and others wait for the loop.
+            self.site.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take the frames that came with the one that filled the queue, then read on."""
+        if not self._reading and self.state is OPEN:
             self._reading = True
-            self._take_frames()  # those that came with the one that filled the queue
+            self._take_frames()
             if self._reading:
                 self._resume_reading()
 
@@ -237,13 +243,15 @@ class WebSocketConnection(asyncio.Protocol):
         if self.state is OPEN:
             self._write_close(close_payload(code, reason))
         self._ended(FAILED, code, reason)
+        if not self.transport.can_write_eof():  # TLS, which reads on by itself until the client has closed too
+            self.transport.close()
+            return
         # Half-closed: closing at once would reset the connection, and our Close with it, when bytes lie unread.
-        if self.transport.can_write_eof():
-            try:
-                self.transport.write_eof()
-            except OSError:  # asyncio's shutdown(2) finds the client gone before its loop does
-                self.transport.abort()
-                return
+        try:
+            self.transport.write_eof()
+        except OSError:  # asyncio's shutdown(2) finds the client gone before its loop does
+            self.transport.abort()
+            return
         if not self._reading:
             self._resume_reading()
 

@@ -1,8 +1,8 @@
 """Frames: bytes to messages and control frames, and back (RFC 6455, sections 5 to 8; RFC 7692).
 
-The websockets library's own sans-IO frames cost 10.6 µs to read and write a message of
-64 bytes, these 1.6 (Python 3.11). So only its mask, in C, and its permessage-deflate are
-used here.
+To read and write a message of 64 bytes takes 8 to 11 µs with the websockets library's
+sans-IO protocol and 2 with these (Python 3.11). So only its mask, in C, and its
+permessage-deflate are used here.
 """
 
 from __future__ import annotations
