@@ -6,10 +6,12 @@ import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loophound.detector.allowances import Allowance
 from loophound.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loophound.detector.allowances import Allowance
 
 KEYS = ("allow", "server")
 ALLOWANCE_KEYS = ("code", "reason")
@@ -40,6 +42,9 @@ def allowances(file: Path) -> list[Allowance]:
 
 
 def _allowances(entries: Any, where: str) -> Iterator[Allowance]:
+    # Imported here: a server without detection reads its own options by this module.
+    from loophound.detector.allowances import Allowance
+
     example = '{ code = "app.rules:load", reason = "read once" }'
     if not isinstance(entries, list):
         raise ConfigError(f"{where} is a list of tables such as {example}")

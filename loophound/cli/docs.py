@@ -14,8 +14,16 @@ HEAD = """\
 
 <!-- Made by `make docs` from loophound/config.py; do not edit. -->
 
-A value on the command line wins over the environment, and the environment over the default. An
-empty variable counts as not set. `exec` takes `--detect-blocking`, `--record` and `--ledger`;
+A value on the command line wins over the environment, the environment over the file, and the file over
+the default. An empty variable counts as not set. The file is the nearest pyproject.toml, in the current
+directory or above it, with a table `[tool.loophound.server]`; or `--config FILE`, a TOML file with the
+options at its top. Keys are the options without their dashes, such as `port = 8080`, `access-log = false`,
+`timeout-graceful-shutdown = "none"` or `header = ["X-Frame-Options: DENY"]`; paths in it start at the
+current directory. In the environment, several headers stand one a line.
+`--env-file FILE` sets variables (`NAME=value` a line) that the environment does not have, for the server
+and the application.
+
+`exec` takes `--detect-blocking`, `--record` and `--ledger`;
 there, detection is on, and the flag only sets the threshold.
 
 | option | environment | takes | default | |

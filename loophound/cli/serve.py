@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from loophound import config
+from loophound.cli.env_file import missing_variables
 from loophound.cli.options import complete_optional_values, config_options, values
+from loophound.settings import server_options
 
 
 class ServeCommand(click.Command):
@@ -15,12 +20,20 @@ class ServeCommand(click.Command):
 
 @click.command("serve", cls=ServeCommand, short_help="Serve an ASGI application.")
 @click.argument("app")
+@click.option("--config", "config_file", metavar="FILE", help="Read options from this TOML file, not pyproject.toml.")
+@click.option("--env-file", metavar="FILE", help="Set the variables in this file that the environment lacks.")
 @config_options(name for name, _ in config.options())
-def command(app: str, **given: str | bool | tuple[str, ...] | None) -> None:
+def command(
+    app: str, config_file: str | None, env_file: str | None, **given: str | bool | tuple[str, ...] | None
+) -> None:
     """Serve APP, written module:attribute, such as shop.main:app.
 
-    Each option can be set in the environment too: LOOPHOUND_ and its name, such as LOOPHOUND_PORT.
+    Each option can be set in the environment too: LOOPHOUND_ and its name, such as LOOPHOUND_PORT; or in
+    [tool.loophound.server] of pyproject.toml.
     """
     from loophound.serving import serve
 
-    serve(config.Config(app=app, **values(given)))
+    if env_file is not None:
+        os.environ |= missing_variables(env_file, os.environ)
+    options = server_options(config_file, Path.cwd()) | values(given)
+    serve(config.Config(app=app, **options))

@@ -46,13 +46,17 @@ class FakeDetector:
     def stop(self) -> None:
         events.append("stop")
 
+    def snapshots(self) -> list[Any]:
+        return []
+
 
 events: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     events.clear()
+    monkeypatch.chdir(tmp_path)  # the ledger is a real one
     monkeypatch.setattr(loophound.server, "Server", FakeServer)
     monkeypatch.setattr(FakeServer, "fails", False)
     module = types.ModuleType("loophound.detector.detector")
@@ -160,6 +164,35 @@ def test_command_line_over_environment_over_default(monkeypatch: pytest.MonkeyPa
     assert (served("a:a").port, served("a:a").access_log, served("a:a").detect_blocking) == (81, False, 70)
     settings = served("a:a", "--port=82", "--access-log", "--detect-blocking=none")
     assert (settings.port, settings.access_log, settings.detect_blocking) == (82, True, None)
+
+
+def test_environment_over_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.loophound.server]\nport = 80\nbacklog = 7\nheader = ['A: b']")
+    settings = served("a:a")
+    assert (settings.port, settings.backlog, settings.headers) == (80, 7, ("A: b",))
+    monkeypatch.setenv("LOOPHOUND_PORT", "81")
+    settings = served("a:a", "--backlog=8")
+    assert (settings.port, settings.backlog) == (81, 8)
+    (tmp_path / "own.toml").write_text("backlog = 9")
+    settings = served("a:a", "--config", "own.toml")
+    assert (settings.port, settings.backlog) == (81, 9)
+
+
+def test_a_mistake_in_the_file_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text("prot = 9")
+    assert main(["serve", "a:a", "--config=own.toml"]) == 2
+    assert capsys.readouterr().err == "loophound: own.toml: has no key 'prot': did you mean 'port'?\n"
+
+
+def test_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("LOOPHOUND_PORT=82\nLOOPHOUND_BACKLOG=83\nDATABASE=x")
+    monkeypatch.setattr(os, "environ", {"LOOPHOUND_BACKLOG": "84"})
+    settings = served("a:a", "--env-file", str(tmp_path / "env"))
+    assert (settings.port, settings.backlog, os.environ["DATABASE"]) == (82, 84, "x")
 
 
 def test_a_bad_variable_does_not_matter_where_the_flag_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

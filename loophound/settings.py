@@ -1,0 +1,77 @@
+"""Options of the server from a file: `[tool.loophound.server]` of pyproject.toml, or `--config FILE`."""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from loophound import config
+from loophound.errors import ConfigError
+from loophound.project import find_pyproject, read_table
+
+TABLE = "[tool.loophound.server]"
+
+
+def server_options(file: str | None, directory: Path) -> dict[str, Any]:
+    """What `file` sets, or without one the nearest pyproject.toml in `directory` or above it.
+
+    Raises ConfigError, with the name of the file and of the key.
+    """
+    if file is not None:
+        return _of_file(Path(file))
+    found = find_pyproject(directory)
+    try:
+        # Not parsed for nothing: each start would wait for it.
+        if found is None or b"loophound" not in found.read_bytes():
+            return {}
+    except OSError as error:
+        raise ConfigError(f"{found}: {error.strerror}") from None
+    return from_table(read_table(found).get("server", {}), f"{found}: {TABLE}")
+
+
+def _of_file(file: Path) -> dict[str, Any]:
+    """The options at the top of the file, or in the table of a pyproject.toml."""
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {file}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"--config {file}: {error}") from None
+    if "tool" in content:
+        return from_table(read_table(file).get("server", {}), f"{file}: {TABLE}")
+    return from_table(content, f"{file}:")
+
+
+def from_table(table: Any, where: str) -> dict[str, Any]:
+    """The options in a TOML table. Raises ConfigError for unknown keys and for values that cannot be."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} is a table")
+    names = {config.flag_of(name)[2:].replace("-", "_"): name for name, _ in config.options()}
+    names |= {name: name for name, _ in config.options()}
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = names.get(key.replace("-", "_"))
+        if name is None:
+            near = get_close_matches(key.replace("-", "_"), names, 1, 0.4)
+            hint = f"did you mean {near[0]!r}?" if near else "docs/options.md lists them"
+            raise ConfigError(f"{where} has no key {key!r}: {hint}")
+        if name in found:
+            raise ConfigError(f"{where} sets {name!r} twice")
+        found[name] = _value(name, value, f"{where} {key}")
+    return found
+
+
+def _value(name: str, value: Any, label: str) -> Any:
+    spec, kind, _ = config.table()[name]
+    if isinstance(value, list) and kind.type is tuple:
+        value = tuple(value)
+    elif isinstance(value, int) and str(value) in spec.aliases:
+        value = spec.aliases[str(value)]
+    elif value == "none" and kind.nullable and kind.type is not str:  # TOML has no null
+        return None
+    elif isinstance(value, str):
+        value = spec.aliases.get(value, value)
+    config.check(name, value, label)
+    return value
