@@ -22,6 +22,10 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 STARTS = frozenset({"http.response.start", "websocket.accept"})
 
 
+class SideEventLoop(asyncio.SelectorEventLoop):
+    may_block = True  # here it is no stall: detectors pass it over
+
+
 class SideLoop:
     """The environment of a thread in the pool: a loop, made for its first request and kept."""
 
@@ -39,7 +43,7 @@ class SideLoop:
 
     def run(self, main: Callable[[], Coroutine[Any, Any, None]], context: Context) -> None:
         if self._runner is None:
-            self._runner = asyncio.Runner()
+            self._runner = asyncio.Runner(loop_factory=SideEventLoop)
         self._runner.run(main(), context=context)
 
 

@@ -62,6 +62,17 @@ async def seven() -> int:
     return 7
 
 
+def test_a_loop_that_may_block_is_passed_over() -> None:
+    class Beside(asyncio.SelectorEventLoop):
+        may_block = True
+
+    runs = Runs()
+    runs.watch.install()
+    assert run(Beside, seven) == 7
+    runs.watch.remove()
+    assert runs.begun == []
+
+
 def test_each_run_is_told_with_its_end(new_loop: NewLoop) -> None:
     runs = Runs()
     runs.watch.install()

@@ -53,6 +53,7 @@ async def test_it_runs_on_another_loop_in_another_thread(side: Case) -> None:
     assert seen[0][0] != here[0]
     assert seen[0][1] is not here[1]
     assert seen[1] == here
+    assert seen[0][1].may_block  # where it is no stall
 
 
 async def test_receive_and_send_run_on_the_main_loop(side: Case) -> None:

@@ -2,7 +2,8 @@
 
 `run_forever` is where each run passes through, also run_until_complete, asyncio.run,
 anyio's portals and uvloop. It is replaced while at least one watch is installed, and put
-back with the last.
+back with the last. A loop with a true attribute `may_block` is passed over: it runs what blocks so that
+other loops need not.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _wrap(loop_class: Any) -> None:
     original = loop_class.run_forever
 
     def run_forever(self: asyncio.AbstractEventLoop) -> None:
-        if not _installed or id(self) in _told:
+        if not _installed or id(self) in _told or getattr(self, "may_block", False):
             return original(self)  # type: ignore[no-any-return]
         base = depth_of(sys._getframe()) + _MACHINERY[kind_of(self)]
         _told.add(id(self))
