@@ -59,6 +59,7 @@ class Kind:
     type: type[bool] | type[int] | type[float] | type[str] | type[tuple[str, ...]]
     choices: tuple[str, ...] = ()
     nullable: bool = False
+    mapping: bool = False  # in Python, a dict will do as well
 
 
 def option(default: Any, help: str, **details: Any) -> Any:
@@ -98,6 +99,9 @@ class Config:
     backlog: int = option(2048, "Connections that the kernel holds until they are accepted.", metavar="N", minimum=1)
     log_level: LogLevel = option("info", "How much the log tells.")
     access_log: bool = option(True, "Log each request.")
+    log_config: str | dict[str, Any] | None = option(
+        None, "Set up logging by this file: .json, .yaml, or an INI file of logging.config.", metavar="FILE"
+    )
     use_colors: bool | None = option(None, "Colours in the log; where it is not set, on a terminal.")
     headers: tuple[str, ...] = option(
         (), "Add this header to each response; can be given several times.", metavar="NAME:VALUE", flag="--header"
@@ -264,7 +268,7 @@ def parse(name: str, text: str, label: str | None = None) -> Any:
 def check(name: str, value: Any, label: str | None = None) -> None:
     """Hold a value against the type and the limits of its option. Raises ConfigError."""
     spec, kind, _ = table()[name]
-    if value is None and kind.nullable:
+    if (value is None and kind.nullable) or (kind.mapping and isinstance(value, dict)):
         return
     if not _has_type(value, kind.type) or (kind.choices and value not in kind.choices):
         raise _refusal(name, value, label or flag_of(name))
@@ -319,9 +323,11 @@ def wanted(name: str) -> str:
 
 def _kind(hint: Any) -> Kind:
     nullable = NoneType in get_args(hint)
-    [inner] = [part for part in get_args(hint) if part is not NoneType] if nullable else [hint]
+    parts = [part for part in get_args(hint) if part is not NoneType] if nullable else [hint]
+    mapping = any(get_origin(part) is dict for part in parts)
+    [inner] = [part for part in parts if get_origin(part) is not dict]
     if get_origin(inner) is Literal:
         return Kind(str, choices=get_args(inner), nullable=nullable)
     if get_origin(inner) is tuple:
         return Kind(tuple, nullable=nullable)
-    return Kind(inner, nullable=nullable)
+    return Kind(inner, nullable=nullable, mapping=mapping)

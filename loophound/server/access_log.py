@@ -37,10 +37,19 @@ class AccessLog:
 
     __slots__ = ("_backlog", "_dropped", "_lines", "_loop", "_names", "_prefix", "_timer", "_write")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], int], *, colors: bool = False) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        write: Callable[[bytes], int],
+        *,
+        colors: bool = False,
+        prefix: str | None = None,
+    ) -> None:
         self._loop = loop
         self._write = write
-        self._prefix = "\x1b[32mINFO\x1b[0m:     " if colors else "INFO:     "
+        if prefix is None:
+            prefix = "\x1b[32mINFO\x1b[0m:     " if colors else "INFO:     "
+        self._prefix = prefix
         self._lines: list[str] = []
         self._names: dict[Any, str] = {}
         self._backlog = b""
@@ -114,6 +123,17 @@ def client_text(client: Any) -> str:
     return f"[{host}]:{port}" if ":" in f"{host}" else f"{host}:{port}"
 
 
+def _record_writer(access_logger: logging.Logger) -> Callable[[bytes], int]:
+    """A function that makes a record of each line, for handlers of the user's own: slower by far."""
+
+    def write(data: bytes) -> int:
+        for line in data.decode("ascii").splitlines():
+            access_logger.info("%s", line)
+        return len(data)
+
+    return write
+
+
 def writer(stream: IO[str]) -> Callable[[bytes], int]:
     """A function that writes to `stream` what it takes without blocking."""
     try:
@@ -147,5 +167,9 @@ def _descriptor_writer(fd: int) -> Callable[[bytes], int]:
     return write
 
 
-def stdout_access_log(loop: asyncio.AbstractEventLoop, use_colors: bool | None = None) -> AccessLog:
+def access_log_of(loop: asyncio.AbstractEventLoop, use_colors: bool | None = None) -> AccessLog:
+    """By the logger `loophound.access` where it has a handler of its own, else by standard output."""
+    access_logger = logging.getLogger("loophound.access")
+    if access_logger.handlers:
+        return AccessLog(loop, _record_writer(access_logger), prefix="")
     return AccessLog(loop, writer(sys.stdout), colors=sys.stdout.isatty() if use_colors is None else use_colors)

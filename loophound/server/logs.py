@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import logging.config
 import sys
+from pathlib import Path
+from typing import Any
+
+from loophound.errors import ConfigError
 
 _COLORS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "91"}
 _NAME_WIDTH = 10  # of the longest level's name, a colon and a space
@@ -24,12 +30,50 @@ class LevelFormatter(logging.Formatter):
         return f"{name}:{padding}{record.message}"
 
 
-def configure(level: str, use_colors: bool | None = None) -> None:
-    """Give the `loophound` logger a level, and a handler unless the program has given it one."""
+def configure(level: str, use_colors: bool | None = None, file: str | dict[str, Any] | None = None) -> None:
+    """Set up logging by `file` (or by what would be in it), else in the usual way.
+
+    Then the `loophound` logger gets a level, and a handler unless it has one by now. Raises ConfigError.
+    """
     logger = logging.getLogger("loophound")
-    logger.setLevel(level.upper())
+    if file is not None:
+        _configure_by(file)
+    if file is None or logger.level == logging.NOTSET:  # else the file has said how much is told
+        logger.setLevel(level.upper())
     if not logger.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(LevelFormatter(colors=sys.stderr.isatty() if use_colors is None else use_colors))
         logger.addHandler(handler)
         logger.propagate = False
+
+
+def _configure_by(file: str | dict[str, Any]) -> None:
+    try:
+        if isinstance(file, dict):
+            logging.config.dictConfig(file)
+        elif file.endswith((".json", ".yaml", ".yml")):
+            logging.config.dictConfig(_read(Path(file)))
+        else:
+            with open(file):  # fileConfig() calls a missing file an empty one
+                pass
+            logging.config.fileConfig(file, disable_existing_loggers=False)
+    except OSError as error:
+        raise ConfigError(f"--log-config {file}: {error.strerror or error}") from None
+    except (ValueError, TypeError, AttributeError, ImportError, KeyError, RuntimeError) as error:
+        # logging.config raises about anything for what it does not understand.
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise ConfigError(f"--log-config {file if isinstance(file, str) else 'given'}: {error}{cause}") from None
+
+
+def _read(file: Path) -> Any:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".json":
+        return json.loads(text)
+    try:
+        import yaml  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        raise ConfigError(f"--log-config {file}: YAML wants the package PyYAML; JSON and INI do without") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--log-config {file}: {error}") from None

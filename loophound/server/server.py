@@ -13,7 +13,7 @@ from typing import Any
 from loophound.config import Config, LoopKind
 from loophound.errors import StartupError
 from loophound.server import logs, sockets
-from loophound.server.access_log import stdout_access_log
+from loophound.server.access_log import access_log_of
 from loophound.server.asgi import Application
 from loophound.server.collector import collector_relaxed
 from loophound.server.heads import heads_of
@@ -82,7 +82,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal or `should_exit`. Raises StartupError when the server cannot start."""
-        logs.configure(self.config.log_level, self.config.use_colors)
+        logs.configure(self.config.log_level, self.config.use_colors, self.config.log_config)
         with asyncio.Runner(loop_factory=loop_factory(self.config.loop)) as runner:
             runner.run(self.serve())
 
@@ -118,7 +118,7 @@ class Server:
     def _site(self, app: Application, lifespan: Lifespan, at_end: ExitStack) -> Site:
         config = self.config
         assert self._loop is not None
-        access_log = stdout_access_log(self._loop, config.use_colors) if config.access_log else None
+        access_log = access_log_of(self._loop, config.use_colors) if config.access_log else None
         if access_log is not None:
             at_end.callback(access_log.close)
         site = Site(

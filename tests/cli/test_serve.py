@@ -84,7 +84,7 @@ def test_every_option_reaches_config() -> None:
     given = {
         "host": "::1", "port": "81", "uds": "/s", "fd": None, "factory": None, "app_dir": "d", "loop": "asyncio",
         "lifespan": "off", "root_path": "/r", "backlog": "5", "log_level": "error", "access_log": None,
-        "use_colors": None, "headers": "X-A: b", "server_header": None, "date_header": None,
+        "log_config": "l.ini", "use_colors": None, "headers": "X-A: b", "server_header": None, "date_header": None,
         "limit_concurrency": "5", "limit_max_requests": "6",
         "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
         "ssl_certfile": "c", "ssl_keyfile": "k", "ssl_keyfile_password": "p", "ssl_version": "1.3",
@@ -103,6 +103,7 @@ def test_every_option_reaches_config() -> None:
         root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
         timeout_graceful_shutdown=None, detect_blocking=50, record="f", ledger="l",
         ssl_certfile="c", ssl_keyfile="k", ssl_keyfile_password="p", ssl_version="1.3",
+        log_config="l.ini",
         use_colors=False, headers=("X-A: b",), server_header=False, date_header=False, limit_concurrency=5,
         limit_max_requests=6, ws="none", ws_max_size=1, ws_max_queue=2, ws_ping_interval=3, ws_ping_timeout=None,
         ws_per_message_deflate=False, proxy_headers=False, forwarded_allow_ips="*", forwarded_fields="for",

@@ -54,6 +54,13 @@ http {{
             {said}
             proxy_pass http://app;
         }}
+        location /ws {{
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto https;
+            proxy_pass http://app;
+        }}
         location /shop/ {{
             {said}
             proxy_set_header X-Forwarded-Prefix /shop;
@@ -158,6 +165,23 @@ def test_a_stream_passes_piece_by_piece(behind: Any) -> None:
     client.read_until(b"first")  # before the second is sent: nginx holds nothing back
     witness.go.set()
     client.read_until(b"second")
+
+
+def test_a_websocket(behind: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "websocket"
+        await receive()
+        await send({"type": "websocket.accept"})
+        message = await receive()
+        await send({"type": "websocket.send", "text": f"{scope['scheme']} {scope['client'][0]} {message['text']}"})
+
+    client = behind(app, lifespan="off")()
+    handshake = (b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13")
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    client.get(b"/ws", b"X-Forwarded-For: 1.2.3.4", key, *handshake)
+    assert b"101 Switching Protocols" in client.read_until(b"\r\n\r\n")
+    client.send(b"\x81\x82\0\0\0\0hi")  # RFC 6455, section 5.2: a masked text frame
+    client.read_until(b"wss 1.2.3.4 hi")
 
 
 def test_a_client_that_goes_away_is_told(behind: Any) -> None:
