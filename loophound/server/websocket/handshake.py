@@ -118,7 +118,7 @@ def _negotiate(offers: bytes | None, options: WebSocketOptions) -> tuple[str, Pe
         if name == factory.name:
             try:
                 agreed, extension = factory.process_request_params(parameters, [])
-            except InvalidHandshake:
+            except (InvalidHandshake, ValueError):  # before websockets 17, zlib's for a window of 8 bits
                 continue
             return build_extension([(name, agreed)]), extension
     return "", None
