@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from loophound.detector.records import Stall
 from loophound.ledger.groups import at_s
+
+Check: TypeAlias = Callable[[Any], str | None]
 
 
 def read_stall(text: str | bytes) -> Stall:
@@ -25,9 +27,9 @@ def read_stall(text: str | bytes) -> Stall:
     if not isinstance(record, Mapping):
         raise ValueError(f"not a record: a JSON {type(record).__name__}")
     stall = Stall.from_dict(record)
-    wrong = misfit(stall, Stall, "")
+    wrong = fitting(Stall)(stall)
     if wrong:
-        raise ValueError(wrong)
+        raise ValueError(wrong.removeprefix("."))
     if stall.duration_s < 0:
         raise ValueError(f"duration_s is below zero: {stall.duration_s}")
     try:
@@ -37,27 +39,59 @@ def read_stall(text: str | bytes) -> Stall:
     return stall
 
 
-def misfit(value: Any, hint: Any, path: str) -> str | None:
-    """Where a value is not of its annotation, in words; None where all is as it should be."""
+@cache
+def fitting(hint: Any) -> Check:
+    """What holds a value against an annotation of a record's field.
+
+    The check gives None, or where the misfit is and what it is: `.stack[3].line is 'x', not a whole number`.
+    """
     if isinstance(hint, UnionType):
-        [inner] = [part for part in get_args(hint) if part is not NoneType]
-        return None if value is None else misfit(value, inner, path)
+        [inner] = [fitting(part) for part in get_args(hint) if part is not NoneType]
+        return lambda value: None if value is None else inner(value)
     if get_origin(hint) is tuple:
-        found = (misfit(entry, get_args(hint)[0], f"{path}[{n}]") for n, entry in enumerate(value))
-        return next(filter(None, found), None)
-    if isinstance(hint, type) and is_dataclass(hint) and isinstance(value, hint):
-        prefix = f"{path}." if path else ""
-        found = (misfit(getattr(value, name), part, prefix + name) for name, part in _hints(hint).items())
-        return next(filter(None, found), None)
-    # type(), as a bool is an int too.
-    fits = type(value) in (int, float) and math.isfinite(value) if hint is float else type(value) is hint
-    return None if fits else f"{path} is {value!r:.60}, not {_NAMES.get(hint, hint.__name__)}"
+        return _entries_fit(fitting(get_args(hint)[0]))
+    if is_dataclass(hint):
+        return _fields_fit(hint)
+    return _has_type(hint)
+
+
+def _has_type(hint: Any) -> Check:
+    # type(), as a bool is an int too. JSON writes 1.0 as 1 where it likes.
+    types = (float, int) if hint is float else (hint,)
+    name = _NAMES.get(hint, hint.__name__)
+
+    def check(value: Any) -> str | None:
+        fits = type(value) in types and (hint is not float or math.isfinite(value))
+        return None if fits else f" is {value!r:.60}, not {name}"
+
+    return check
+
+
+def _entries_fit(entry_fits: Check) -> Check:
+    def check(values: Any) -> str | None:
+        for number, value in enumerate(values):
+            wrong = entry_fits(value)
+            if wrong:
+                return f"[{number}]{wrong}"
+        return None
+
+    return check
+
+
+def _fields_fit(part: Any) -> Check:
+    hints = get_type_hints(part)
+    checks = [(entry.name, fitting(hints[entry.name])) for entry in fields(part)]
+
+    def check(value: Any) -> str | None:
+        if type(value) is not part:
+            return f" is {value!r:.60}, not {part.__name__}"
+        for name, fits in checks:
+            wrong = fits(getattr(value, name))
+            if wrong:
+                return f".{name}{wrong}"
+        return None
+
+    return check
 
 
 _NAMES: dict[Any, str] = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
-
-
-@cache
-def _hints(part: Any) -> dict[str, Any]:
-    hints = get_type_hints(part)
-    return {entry.name: hints[entry.name] for entry in fields(part)}

@@ -65,7 +65,7 @@ class LedgerFace:
         self._thread.join(CLOSING_S)
         lost = self._lost + len(self._waiting)
         if lost:
-            self._tell(f"{lost} stalls are not in the ledger {str(self.path)!r}")
+            self._tell(f"{lost} {'stall is' if lost == 1 else 'stalls are'} not in the ledger {str(self.path)!r}")
 
     def _run(self) -> None:
         well = self._write(())  # makes the file, and says at once what is wrong with it

@@ -118,7 +118,7 @@ def test_a_lasting_lock_is_told_once(tmp_path: Path) -> None:
         until(lambda: told)
         face.close()
     assert "is locked by another process; detection goes on" in told[0]
-    assert told[1:] == [f"1 stalls are not in the ledger {str(path)!r}"]
+    assert told[1:] == [f"1 stall is not in the ledger {str(path)!r}"]
 
 
 def test_memory_is_bounded_while_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
