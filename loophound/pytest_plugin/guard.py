@@ -110,9 +110,10 @@ class Guard:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Phase:
-        if self._problem:
+        outcome = yield from self._phase(item, "setup")
+        if self._problem:  # not before the set-up, which other plugins' teardown relies on
             pytest.fail(self._problem, pytrace=False)
-        return (yield from self._phase(item, "setup"))
+        return outcome
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Phase:
