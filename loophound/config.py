@@ -170,6 +170,10 @@ class Config:
         optional_value="auto",
     )
 
+    @property
+    def uses_tls(self) -> bool:
+        return self.ssl_certfile is not None or self.ssl_context_factory is not None
+
     def __post_init__(self) -> None:
         for name, spec in options():
             value = getattr(self, name)
@@ -189,7 +193,7 @@ class Config:
         self._check_tls()
 
     def _check_tls(self) -> None:
-        if self.ssl_certfile is None and self.ssl_context_factory is None:
+        if not self.uses_tls:
             for name in ("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs", "ssl_ciphers"):
                 if getattr(self, name) is not None:
                     raise ConfigError(f"{flag_of(name)} is for TLS: add --ssl-certfile")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,8 @@ def find_pyproject(directory: Path) -> Path | None:
 
 def read_table(file: Path) -> dict[str, Any]:
     """The table, empty where there is none. Raises ConfigError for a file that is not TOML and for unknown keys."""
+    import tomllib  # as late as difflib below: each start of a server loads this module
+
     try:
         text = file.read_text(encoding="utf-8")
         table = tomllib.loads(text).get("tool", {}).get("loophound", {})
@@ -64,6 +64,8 @@ def check_keys(table: dict[str, Any], known: tuple[str, ...], where: str) -> Non
     """Raises ConfigError for a key that is not known, with the one that was probably meant."""
     for key in table:
         if key not in known:
+            from difflib import get_close_matches
+
             near = get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"{where} has no key {key!r}: {hint}")

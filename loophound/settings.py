@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,8 @@ def server_options(file: str | None, directory: Path) -> dict[str, Any]:
 
 def _of_file(file: Path) -> dict[str, Any]:
     """The options at the top of the file, or in the table of a pyproject.toml."""
+    import tomllib
+
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -54,6 +54,8 @@ def from_table(table: Any, where: str) -> dict[str, Any]:
     for key, value in table.items():
         name = names.get(key.replace("-", "_"))
         if name is None:
+            from difflib import get_close_matches
+
             near = get_close_matches(key.replace("-", "_"), names, 1, 0.4)
             hint = f"did you mean {near[0]!r}?" if near else "docs/options.md lists them"
             raise ConfigError(f"{where} has no key {key!r}: {hint}")

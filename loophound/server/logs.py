@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import logging.config
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +46,8 @@ def configure(level: str, use_colors: bool | None = None, file: str | dict[str, 
 
 
 def _configure_by(file: str | dict[str, Any]) -> None:
+    import logging.config  # it loads socketserver and more, which a server without a file need not
+
     try:
         if isinstance(file, dict):
             logging.config.dictConfig(file)
@@ -68,6 +68,8 @@ def _configure_by(file: str | dict[str, Any]) -> None:
 def _read(file: Path) -> Any:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".json":
+        import json
+
         return json.loads(text)
     try:
         import yaml  # type: ignore[import-untyped, unused-ignore]

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loophound.config import Config, LoopKind
 from loophound.errors import StartupError
@@ -26,8 +26,10 @@ from loophound.server.proxies import proxies_of
 from loophound.server.site import Site
 from loophound.server.stop import end_requests, reload_handled, signals_handled
 from loophound.server.sweep import Sweep
-from loophound.server.tls import Tls, uses_tls
 from loophound.server.websocket.handshake import WebSocketOptions
+
+if TYPE_CHECKING:
+    from loophound.server.tls import Tls
 
 logger = logging.getLogger("loophound.server")
 
@@ -94,7 +96,9 @@ class Server:
         with ExitStack() as at_end:
             at_end.callback(self._tell_stopping)
             at_end.enter_context(signals_handled(self.stop))
-            if uses_tls(self.config):
+            if self.config.uses_tls:
+                from loophound.server.tls import Tls  # plain servers need not load it
+
                 self._tls = Tls(self.config)
                 at_end.enter_context(reload_handled(self.reload_certificate))
             app = load_application(self.config)

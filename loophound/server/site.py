@@ -14,10 +14,10 @@ from loophound.server.heads import ResponseHeads
 from loophound.server.hooks import Exchange
 from loophound.server.proxies import Proxies
 from loophound.server.targets import Targets
-from loophound.server.tls import Tls
 
 if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
+    from loophound.server.tls import Tls
     from loophound.server.websocket.handshake import WebSocketOptions
 
 MOST_LATELY = 256

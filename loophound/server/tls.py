@@ -37,10 +37,6 @@ _SHORT = {
 }
 
 
-def uses_tls(config: Config) -> bool:
-    return config.ssl_certfile is not None or config.ssl_context_factory is not None
-
-
 class Tls:
     """The TLS of one server. Raises StartupError for a certificate, a key or a setting that cannot serve."""
 
