@@ -7,29 +7,30 @@ every call in flight and breaks the pool, and a running call cannot be stopped. 
 only the one, but its workers end only with the loop they were started from (an ASGI middleware
 does not own that one), cannot be shared with side loops, and write their output and logs to nowhere.
 
-Workers are spawned, not forked: a fork of a process with threads copies locks that nobody will release.
+A worker is a new interpreter, not a fork: that copies locks which nobody will release. It is no child in
+the sense of multiprocessing, which refuses one to daemon processes, as the workers of hypercorn are.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import signal
-import threading
+import subprocess
+import sys
 import time
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from loophound.offloading.errors import OffloadError, OffloadPicklingError
 from loophound.offloading.metrics import Counts
-from loophound.offloading.worker import Answer, Kind, serve
+from loophound.offloading.worker import Answer, Kind, Setup
 
-LEAVE_S = 1.0  # what an idle worker gets to leave by itself
-_spawn = multiprocessing.get_context("spawn")
-# multiprocessing polls all its children when it starts one; two threads that poll the same child lose its exit code.
-_children = threading.Lock()
+LEAVE_S = 1.0  # what a worker gets to leave by itself, once we hung up
+ROOT = str(Path(__file__).parents[2])
+PROGRAM = "import sys; sys.path.append(sys.argv[2]); from loophound.offloading.worker import main; main()"
 
 
 class WorkerTraceback(Exception):
@@ -44,7 +45,7 @@ class WorkerProcess:
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._process: SpawnProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
     def __enter__(self) -> Self:
@@ -70,33 +71,27 @@ class WorkerProcess:
 
     def start(self) -> Connection:
         """The connection to a living worker. Raises OSError when no process can be started."""
-        if self._process is not None:
-            with _children:
-                alive = self._process.is_alive()
-            if not alive:
-                self._discard(0.0)
+        if self._process is not None and self._process.poll() is not None:
+            self._discard(0.0)
         if self._connection is None:
-            here, there = _spawn.Pipe()
-            process = _spawn.Process(target=serve, args=(there,), name="loophound-offload", daemon=True)
+            here, there = Pipe()
             try:
-                with _children:
-                    process.start()
+                arguments = [sys.executable, "-c", PROGRAM, str(there.fileno()), ROOT]
+                self._process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()])
+                here.send(Setup.of_this_process())
             except BaseException:
                 here.close()
                 raise
             finally:
                 there.close()  # so that the worker's death ends the pipe
-            self._process, self._connection = process, here
+            self._connection = here
         return self._connection
 
     def kill(self) -> None:
         """End the worker at once, from any thread; a call in it raises OffloadError."""
         process = self._process
         if process is not None:
-            try:
-                process.kill()
-            except (ValueError, OSError):  # its own thread was faster
-                return
+            process.kill()
 
     def _discard(self, leave_s: float) -> str:
         """Hang up and reap the worker, with force if it does not leave; tells how it ended."""
@@ -105,14 +100,13 @@ class WorkerProcess:
         if process is None or connection is None:
             return "the worker process was gone"
         connection.close()
-        with _children:
-            process.join(leave_s)
-            if process.exitcode is None:
-                process.kill()
-                process.join()
-        pid, code = process.pid, process.exitcode
-        process.close()
-        if code is not None and code < 0:
+        try:
+            code = process.wait(leave_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        pid = process.pid
+        if code < 0:
             return f"worker process {pid} was killed by {signal.Signals(-code).name}"
         return f"worker process {pid} ended with exit code {code}"
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import pickle
+import runpy
 import signal
 import sys
+import threading
 import time
 import traceback
 from enum import Enum
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from queue import SimpleQueue
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn, Self
 
 from loophound.offloading.call import load, name_of
 from loophound.offloading.errors import OffloadError, OffloadPicklingError
+
+NICENESS = 10
 
 
 class Kind(Enum):
@@ -63,17 +69,68 @@ def _dump_error(name: str, error: BaseException) -> bytes:
     return pickle.dumps(OffloadError(f"{name} raised {type(error).__qualname__}: {error}"))
 
 
-def serve(connection: Connection) -> None:
-    """The main function of a worker process: it ends when the other side hangs up."""
+class Setup(NamedTuple):
+    """What a new interpreter needs to find the functions: the import path and the main module."""
+
+    path: list[str]
+    argv: list[str]
+    main_module: str | None
+    main_file: str | None
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        main = sys.modules.get("__main__")
+        spec = getattr(main, "__spec__", None)
+        file = getattr(main, "__file__", None)
+        return cls(sys.path, sys.argv, spec and spec.name, os.path.abspath(file) if file else None)
+
+    def apply(self) -> None:
+        """As multiprocessing does: the main module is run under another name, so that its guard holds."""
+        sys.path[:] = self.path
+        sys.argv[:] = self.argv
+        if self.main_module is not None:
+            if self.main_module.rpartition(".")[2] == "__main__":  # python -m package: a program, nothing to import
+                return
+            content = runpy.run_module(self.main_module, run_name="__mp_main__", alter_sys=True)
+        elif self.main_file is not None and os.path.exists(self.main_file):
+            content = runpy.run_path(self.main_file, run_name="__mp_main__")
+        else:
+            return
+        main = ModuleType("__mp_main__")
+        main.__dict__.update(content)
+        sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+
+
+def main() -> None:
+    """A worker process. The connection's descriptor is its first argument; it ends when the other side hangs up."""
     # Ctrl-C goes to the whole process group; the server decides how long its workers may finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
+    setup: Setup = connection.recv()
+    calls: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, calls), daemon=True).start()
+    setup.apply()
+    while True:
+        reply = answer(calls.get())
+        try:
+            connection.send(reply._replace(body=b""))
+            connection.send_bytes(reply.body)
+        except OSError:
+            _leave()
+        del reply
+
+
+def _listen(connection: Connection[Any, Any], calls: SimpleQueue[bytes]) -> None:
+    """Read ahead of the calls, so that a worker whose server died leaves even in the middle of one."""
     try:
         while True:
-            reply = answer(connection.recv_bytes())
-            body = reply.body
-            connection.send(reply._replace(body=b""))
-            connection.send_bytes(body)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)  # a thread that a function left behind must not keep the process
+            calls.put(connection.recv_bytes())
+    except (EOFError, OSError):
+        _leave()
+
+
+def _leave() -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # no thread that a function left behind may keep the process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import warnings
 from typing import Any
 
@@ -18,6 +17,7 @@ from loophound import OffloadMiddleware, OffloadTimeoutError
 from loophound.offloading import OffloadQueueFullError, current_metrics
 from tests.middleware.asgi import Exchange, respond
 from tests.offloading import functions
+from tests.offloading.leftovers import workers
 
 with warnings.catch_warnings():  # which client it has below is no concern of these tests
     warnings.simplefilter("ignore")
@@ -122,8 +122,8 @@ def test_the_lifespan_closes_the_executors() -> None:
     for calls in (1, 2):  # open again in the next lifespan
         with TestClient(middleware) as client:
             assert client.get("/").json() == [2, calls]
-            assert len(multiprocessing.active_children()) == 1
-        assert multiprocessing.active_children() == []
+            assert len(workers()) == 1
+        assert workers() == []
 
 
 def test_starlettes_own_way_to_add_it() -> None:

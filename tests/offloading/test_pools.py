@@ -124,10 +124,10 @@ def test_limits_that_cannot_be_right(wrong: dict[str, int]) -> None:
 
 
 async def test_a_worker_that_cannot_be_made_fails_its_call(use: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: object) -> None:
+    def refuse() -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("multiprocessing.context.BaseContext.Pipe", refuse)
+    monkeypatch.setattr("loophound.offloading.process.Pipe", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         await functions.in_process(1)
 

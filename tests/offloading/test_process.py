@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -165,3 +166,48 @@ async def test_an_interpreter(use: Pools) -> None:
     assert await functions.in_interpreter(1) == 2
     with pytest.raises(ValueError, match="negative: -1"):
         await functions.in_interpreter(-1)
+
+
+def test_functions_and_classes_of_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import asyncio, os\n"
+        "from loophound import offload\n"
+        "class Point: pass\n"
+        "@offload(executor='process')\n"
+        "def take(point):\n"
+        "    return isinstance(point, Point), os.getpid() != point.pid\n"
+        "async def main():\n"
+        "    point = Point()\n"
+        "    point.pid = os.getpid()\n"
+        "    print(await take(point))\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("(True, True)\n", "")
+
+
+def test_a_worker_leaves_in_the_middle_of_a_call_when_its_server_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import asyncio, os\n"
+        "from loophound import offload\n"
+        "@offload(executor='process')\n"
+        "def hang():\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    while True: pass\n"
+        "async def main():\n"
+        "    await hang()\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        worker = int(server.stdout.readline())
+        server.kill()
+        assert server.stdout.read() == ""  # ends when the worker, which has this pipe too, is gone
+    deadline = time.monotonic() + 30
+    while not (is_gone(worker) or is_zombie(worker)) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert is_gone(worker) or is_zombie(worker)
