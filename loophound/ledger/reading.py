@@ -13,6 +13,10 @@ from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 from loophound.detector.records import Stall
 from loophound.ledger.groups import at_s
 
+# Sums and time zones stay within what datetime and a float can hold.
+LONGEST_S = 10 * 365 * 86400
+YEAR_9999_S = 253_370_764_800
+
 Check: TypeAlias = Callable[[Any], str | None]
 
 
@@ -30,12 +34,14 @@ def read_stall(text: str | bytes) -> Stall:
     wrong = fitting(Stall)(stall)
     if wrong:
         raise ValueError(wrong.removeprefix("."))
-    if stall.duration_s < 0:
-        raise ValueError(f"duration_s is below zero: {stall.duration_s}")
+    if not 0 <= stall.duration_s <= LONGEST_S:
+        raise ValueError(f"duration_s is no length of a stall: {stall.duration_s}")
     try:
-        at_s(stall)
+        possible = 0 <= at_s(stall) < YEAR_9999_S
     except (ValueError, OverflowError, OSError):
-        raise ValueError(f"at is no time: {stall.at!r}") from None
+        possible = False
+    if not possible:
+        raise ValueError(f"at is no time: {stall.at!r}")
     return stall
 
 

@@ -10,6 +10,7 @@ from loophound.dashboards.account import subject
 from loophound.ledger.compare import Change
 from loophound.ledger.groups import Group
 
+MOST_REQUESTS = 50  # without routes, every path is one
 REPORT_SCHEMA = "loophound.report/1"
 
 
@@ -53,7 +54,7 @@ def _group(group: Group, full: bool) -> dict[str, Any]:
         "first_at": _iso(group.first_at_s),
         "last_at": _iso(group.last_at_s),
         "victims": group.victims,
-        "requests": dict(group.requests.most_common()),
+        "requests": dict(group.requests.most_common(MOST_REQUESTS)),
         "remedy": group.latest.remedy,
     }
     return {**told, "records": [record.to_dict() for record in group.records]} if full else told
