@@ -34,7 +34,7 @@ def spoil(part: Any, chance: random.Random) -> None:
         spoil(part[key], chance)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(12))
 def test_every_face_shows_what_reading_lets_through(seed: int) -> None:
     chance = random.Random(seed)
     records = [one.to_dict() for one in (*stalls(), hostile())]
