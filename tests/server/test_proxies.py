@@ -169,7 +169,7 @@ def test_clients_are_remembered_within_bounds() -> None:
             scope = {"client": PEER}
             proxies.apply(scope, {b"x-forwarded-for": b"1.2.%d.%d" % divmod(number, 256)}, bool)
             assert scope["client"] == (f"1.2.{number // 256}.{number % 256}", 0)
-    assert len(proxies._clients) <= 1024
+    assert len(proxies._known) <= 1024
 
 
 # -- X-Forwarded-Proto, -Host, -Port and -Prefix
