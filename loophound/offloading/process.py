@@ -1,11 +1,10 @@
 """A worker process that belongs to one thread of a pool: the thread writes a call and reads the answer.
 
-Measured on two cores, median of 300 small calls and the first call, Python 3.11 and 3.13: this 0.24 to
-0.27 ms and 158 to 251 ms, anyio.to_process 0.24 to 0.29 ms and 194 to 205 ms, ProcessPoolExecutor (spawn) 0.48 to
-0.50 ms and 225 to 246 ms. What decides is safety. In a ProcessPoolExecutor one dead worker fails
-every call in flight and breaks the pool, and a running call cannot be stopped. anyio.to_process kills
-only the one, but its workers end only with the loop they were started from (an ASGI middleware
-does not own that one), cannot be shared with side loops, and write their output and logs to nowhere.
+Measured on two cores, median of 300 small calls, Python 3.11 and 3.13: this 0.3 to 0.5 ms, ProcessPoolExecutor
+0.43 to 0.57 ms, anyio.to_process 0.17 to 0.29 ms; all start in 0.2 to 0.6 s. What decides is safety. In a
+ProcessPoolExecutor one dead worker fails every call in flight and breaks the pool, and a running call cannot be
+stopped. anyio.to_process kills only the one, but its workers end only with the loop they were started from (an
+ASGI middleware does not own that one), cannot be shared with side loops, and write their output and logs to nowhere.
 
 A worker is a new interpreter, not a fork: that copies locks which nobody will release. It is no child in
 the sense of multiprocessing, which refuses one to daemon processes, as the workers of hypercorn are.
