@@ -4,7 +4,7 @@
     python tests/conformance/autobahn.py --wstest "env PYTHONUSERBASE=DIR python2.7 -m autobahntestsuite.wstest"
 
 Prints how many cases ended how, and each case that FAILED or is UNIMPLEMENTED; exit code 1 if
-there is one. `--cases '1.*' '6.*'` runs some; all of them take a quarter of an hour.
+there is one. `--cases '1.*' '6.*'` runs some; all of them take half an hour.
 """
 
 from __future__ import annotations
