@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 from loophound.offloading.call import load, name_of
 from loophound.offloading.errors import OffloadError, OffloadPicklingError
 
-# Where all cores are busy the loop comes first: /ping's p99 beside 8 computing clients was 2 to 6 ms with 5, and
-# 7 to 165 ms without (two cores, shared with other work). See benchmarks/offload.py.
+# Where all cores are busy the loop comes first. What it is worth has not been measured on a quiet machine yet:
+# see benchmarks/offload.py.
 NICENESS = 5
 
 
