@@ -261,6 +261,8 @@ class Detector:
         for watched in self._loops:
             if watched.loop is loop:
                 watched.exchanges = exchanges
+                if exchanges is not None:
+                    self._watchdog.forget_stats(watched)
                 watched.heed()
 
     # On the faces' thread

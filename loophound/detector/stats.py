@@ -51,6 +51,10 @@ class LoopStats:
     __slots__ = ("_last", "cpu_ns", "found_busy_ns", "lag", "watched_ns")
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
         self._last = LoopBeat(0, 0, 0)
         self.lag = Histogram()  # from the question to the answer
         self.watched_ns = 0
@@ -63,6 +67,9 @@ class LoopStats:
 
     def answered(self, beat: LoopBeat, lag_ns: int) -> None:
         """A beat, and for how long the loop had been asked, or due, by then."""
+        if not self._last.at_ns:  # it was cleared while the question was on its way
+            self._last = beat
+            return
         self.lag.add(max(0, lag_ns))
         passed_ns = beat.at_ns - self._last.at_ns
         self.watched_ns += passed_ns

@@ -93,3 +93,22 @@ def test_a_loop_after_another_goes_on_with_the_figures() -> None:
     [snapshot] = detector.snapshots()
     assert snapshot.beats > first[0].beats
     assert snapshot.watched_s < 0.3
+
+
+def test_what_a_server_does_before_it_accepts_does_not_count() -> None:
+    detector = Detector(0.1, observer=False)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        detector.hooks.loop_starting(loop)
+        await asyncio.sleep(0.05)
+        time.sleep(0.6)
+        await asyncio.sleep(0.05)
+        detector.hooks.loop_started(loop, lambda: ())
+        await asyncio.sleep(0.2)
+
+    with detector:
+        asyncio.run(main())
+    [snapshot] = detector.snapshots()
+    assert snapshot.lag_max_s < 0.5
+    assert snapshot.beats > 0

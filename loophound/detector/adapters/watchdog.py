@@ -101,6 +101,12 @@ class Watchdog(threading.Thread):
         """By the names of loop and thread: a program may run one loop after another."""
         return [(loop, thread, stats) for (loop, thread), stats in list(self._stats.items())]
 
+    def forget_stats(self, loop: WatchedLoop) -> None:
+        """What it did until now kept nobody waiting."""
+        for watch in self._watches:
+            if watch.loop is loop:
+                watch.machine.stats.clear()
+
     def stop(self) -> None:
         """Ends after the stalls that are over have been reported."""
         self._stopping.set()
