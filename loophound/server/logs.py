@@ -46,7 +46,8 @@ def configure(level: str, use_colors: bool | None = None, file: str | dict[str, 
 
 
 def _configure_by(file: str | dict[str, Any]) -> None:
-    import logging.config  # it loads socketserver and more, which a server without a file need not
+    import configparser
+    import logging.config  # these load socketserver and more, which a server without a file need not
 
     try:
         if isinstance(file, dict):
@@ -59,10 +60,11 @@ def _configure_by(file: str | dict[str, Any]) -> None:
             logging.config.fileConfig(file, disable_existing_loggers=False)
     except OSError as error:
         raise ConfigError(f"--log-config {file}: {error.strerror or error}") from None
-    except (ValueError, TypeError, AttributeError, ImportError, KeyError, RuntimeError) as error:
-        # logging.config raises about anything for what it does not understand.
+    except (configparser.Error, ValueError, TypeError, AttributeError, ImportError, KeyError, RuntimeError) as error:
+        # logging.config raises about anything for what it does not understand; 3.11.2 the parser's errors too.
         cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise ConfigError(f"--log-config {file if isinstance(file, str) else 'given'}: {error}{cause}") from None
+        text = " ".join(f"{error}{cause}".split())  # some go over several lines
+        raise ConfigError(f"--log-config {file if isinstance(file, str) else 'given'}: {text}") from None
 
 
 def _read(file: Path) -> Any:
