@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from loophound.server import heads
 from loophound.server.asgi import Application, Message, MessageError
-from loophound.server.hooks import current_scope
 
 if TYPE_CHECKING:
     from loophound.server.site import Connection
@@ -116,19 +115,6 @@ class Cycle:
     # -- running the application
 
     async def run(self, app: Application) -> None:
-        try:
-            await app(self.scope, self.receive, self.send)
-        except BaseException as error:
-            self._raised(error)
-        else:
-            if self.answer is not COMPLETE:
-                self._fell_short()
-
-    async def run_marked(self, app: Application) -> None:
-        # run() once more, with the variable set; a coroutine around it would cost each request 0.2 us. Not
-        # the cycle itself is set: the task's context would hold it, and it the task, so that it would take
-        # the garbage collector to free them.
-        current_scope.set(self.scope)
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:

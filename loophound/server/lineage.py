@@ -32,6 +32,15 @@ def context_of(connection: Connection) -> Context:
     return context
 
 
+def marked(context: Context, scope: Any) -> Context:
+    """A copy in which the request is named itself. Its scope, not the exchange: that refers to the task, and
+    the task to its context, so that it would take the garbage collector to free them.
+    """
+    copy = context.copy()
+    copy.run(current_scope.set, scope)
+    return copy
+
+
 def scope_of(connection: Connection, task: asyncio.Task[Any]) -> Any:
     """The scope of the request that a task of this connection serves, None when that is not
     certain. For any thread.

@@ -25,7 +25,7 @@ from loophound.server import heads
 from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
 from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, HEADED, Cycle
 from loophound.server.flow import WriteFlow
-from loophound.server.lineage import context_of
+from loophound.server.lineage import context_of, marked
 from loophound.server.proxies import Proxies
 from loophound.server.refusals import Refusal
 from loophound.server.site import Site
@@ -466,10 +466,9 @@ class HttpConnection(asyncio.Protocol):
             self._hand_over()
         elif not site.observed:
             cycle.task = site.loop.create_task(cycle.run(site.app))
-        elif site.marks_each:
-            cycle.task = site.loop.create_task(cycle.run_marked(site.app))
         else:
-            cycle.task = self._context.run(site.loop.create_task, cycle.run(site.app))
+            context = marked(self._context, cycle.scope) if site.marks_each else self._context
+            cycle.task = context.run(site.loop.create_task, cycle.run(site.app))
 
     def _start_next(self, cycle: Cycle) -> None:
         """Start a request from where another one may run: that one's context variables are not passed on."""
@@ -477,9 +476,9 @@ class HttpConnection(asyncio.Protocol):
         if self._handshake is not None and cycle is self._incoming:
             self._hand_over()
             return
-        coroutine = cycle.run_marked(site.app) if site.marks_each else cycle.run(site.app)
-        # A copy, for an eager task may have led here, with the context still entered.
-        cycle.task = self._context.copy().run(site.loop.create_task, coroutine)
+        # A copy in any case, for an eager task may have led here, with the context still entered.
+        context = marked(self._context, cycle.scope) if site.marks_each else self._context.copy()
+        cycle.task = context.run(site.loop.create_task, cycle.run(site.app))
 
     def _hand_over(self) -> None:
         """Leave the transport to a WebSocket: its handshake is the next request to be answered."""

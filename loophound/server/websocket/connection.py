@@ -88,7 +88,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Run the application, in a context of its own."""
         session, site = self.session, self.site
         assert session is not None
-        session.task = site.loop.create_task(session.run(site.app), context=context)
+        # Not by an argument of create_task: task factories of applications need not take it.
+        session.task = context.run(site.loop.create_task, session.run(site.app))
 
     @property
     def cycle(self) -> Session | None:
