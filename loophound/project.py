@@ -22,12 +22,18 @@ def find_pyproject(directory: Path) -> Path | None:
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """The table, empty where there is none. Raises ConfigError for a file that is not TOML and for unknown keys."""
+    """The table, empty where there is none. Raises ConfigError for a file that is not TOML and for unknown keys.
+
+    A file that does not name Loophound is not parsed: each start would wait for it, and its mistakes
+    are not ours to tell.
+    """
     import tomllib  # as late as difflib below: each start of a server loads this module
 
     try:
-        text = file.read_text(encoding="utf-8")
-        table = tomllib.loads(text).get("tool", {}).get("loophound", {})
+        content = file.read_bytes()
+        if b"loophound" not in content:
+            return {}
+        table = tomllib.loads(content.decode("utf-8")).get("tool", {}).get("loophound", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
     if not isinstance(table, dict):

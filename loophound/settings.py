@@ -20,12 +20,8 @@ def server_options(file: str | None, directory: Path) -> dict[str, Any]:
     if file is not None:
         return _of_file(Path(file))
     found = find_pyproject(directory)
-    try:
-        # Not parsed for nothing: each start would wait for it.
-        if found is None or b"loophound" not in found.read_bytes():
-            return {}
-    except OSError as error:
-        raise ConfigError(f"{found}: {error.strerror}") from None
+    if found is None:
+        return {}
     return from_table(read_table(found).get("server", {}), f"{found}: {TABLE}")
 
 

@@ -51,6 +51,10 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
     assert str(raised.value).startswith(str(file))
 
 
+def test_a_file_that_does_not_name_us_is_nobodys_business(tmp_path: Path) -> None:
+    assert allowances(pyproject(tmp_path, "[tool.another\n")) == []
+
+
 def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
     file = pyproject(tmp_path, "[tool.loophound\n")
     with pytest.raises(ConfigError, match=str(file)):
