@@ -68,6 +68,8 @@ def _mark(executor: str | Executor, function: Any) -> Any:
 
 
 def _check(function: Any) -> None:
+    if isinstance(function, str):
+        raise TypeError(f"offload() marks a function; to name an executor write offload(executor={function!r})")
     if not callable(function):
         raise TypeError(
             f"offload() marks a function, got {type(function).__name__} {function!r}; "

@@ -158,3 +158,8 @@ def test_the_callers_context_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> 
         await pools.close(5)
 
     copy_context().run(asyncio.run, main())
+
+
+def test_an_executors_name_is_no_function() -> None:
+    with pytest.raises(TypeError, match=r"write offload\(executor='process'\)"):
+        offload("process")  # type: ignore[call-overload]
