@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from loophound.allowing import allow_blocking
     from loophound.config import Config
     from loophound.detector.detector import Detector
-    from loophound.detector.records import Stall
+    from loophound.detector.records import BlockingCall, Stall
     from loophound.middleware.offload import OffloadMiddleware
     from loophound.offloading.errors import (
         OffloadError,
@@ -31,6 +31,7 @@ __all__ = [
     "Server",
     "Detector",
     "Stall",
+    "BlockingCall",
     "allow_blocking",
     "watch",
     "offload",
@@ -50,6 +51,7 @@ _HOMES = {
     "Server": "loophound.server",
     "Detector": "loophound.detector.detector",
     "Stall": "loophound.detector.records",
+    "BlockingCall": "loophound.detector.records",
     "allow_blocking": "loophound.allowing",
     "watch": "loophound.watching",
     "offload": "loophound.offloading.mark",

@@ -1,10 +1,10 @@
-"""Stalls written by hand."""
+"""Stalls and flagged calls written by hand."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from loophound.detector.records import Cause, Evidence, Place, Request, StackFrame, Stall, Task
+from loophound.detector.records import BlockingCall, Cause, Evidence, Place, Request, StackFrame, Stall, Task
 
 CULPRIT = Place("/srv/app/main.py", 44, "show", "row = requests.get(url)")
 
@@ -34,3 +34,15 @@ def stall(**changes: Any) -> Stall:
         "victims": 37, "fingerprint": "c0ffee12", "remedy": "use httpx.AsyncClient",
     }  # fmt: skip
     return Stall(**{**fields, **changes})
+
+
+def blocking_call(**changes: Any) -> BlockingCall:
+    """The call that the same request was flagged for; `changes` are fields of BlockingCall."""
+    fields: dict[str, Any] = {
+        "id": "1", "at": "2026-11-22T04:30:14.032Z", "pid": 71, "worker": 0, "thread": "MainThread",
+        "call": "requests.get", "cause": Cause.IO, "caller": CULPRIT, "stack": STACK,
+        "task": Task("Task-812", "show"), "request": Request(None, "GET", "/show/7", "/show/{id}", "127.0.0.1:50312"),
+        "duration_s": 0.312, "target": "tcp 127.0.0.1:5432", "fingerprint": "c0ffee12",
+        "remedy": "use httpx.AsyncClient",
+    }  # fmt: skip
+    return BlockingCall(**{**fields, **changes})

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from loophound.detector.records import INNOCENT, Cause, Evidence, OtherThread, ProfileLine, Stall
-from tests.stalls import stall
+from loophound.detector.records import INNOCENT, BlockingCall, Cause, Evidence, OtherThread, ProfileLine, Stall
+from tests.stalls import blocking_call, stall
 
 STALLS = {
     "full": stall(profile=(ProfileLine("a.py", 1, "f", 0.8),), other_thread=OtherThread("T", "a.py", 1, "f")),
@@ -54,3 +54,22 @@ def test_a_record_without_a_field_is_refused() -> None:
 def test_an_unknown_cause_is_refused() -> None:
     with pytest.raises(ValueError, match="gremlins"):
         Stall.from_dict({**stall().to_dict(), "cause": "gremlins"})
+
+
+@pytest.mark.parametrize("changes", [{}, {"duration_s": None, "caller": None, "request": None, "stack": ()}])
+def test_a_call_survives_json(changes: dict[str, Any]) -> None:
+    call = blocking_call(**changes)
+    assert BlockingCall.from_dict(json.loads(json.dumps(call.to_dict()))) == call
+    assert call.to_dict()["schema"] == "loophound.call/1"
+
+
+def test_a_stall_is_no_call() -> None:
+    with pytest.raises(ValueError, match="schema"):
+        BlockingCall.from_dict(stall().to_dict())
+
+
+def test_a_call_without_a_field_is_refused() -> None:
+    record = blocking_call().to_dict()
+    del record["remedy"]
+    with pytest.raises(ValueError, match="remedy"):
+        BlockingCall.from_dict(record)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 STALL_SCHEMA = "loophound.stall/1"
+CALL_SCHEMA = "loophound.call/1"
 SNAPSHOT_SCHEMA = "loophound.snapshot/1"
 
 
@@ -153,24 +154,72 @@ class Stall:
         """Read a record back. Raises ValueError when it is of another schema, lacks a field or has
         a part of another shape.
         """
-        if record.get("schema") != STALL_SCHEMA:
-            raise ValueError(f"expected schema {STALL_SCHEMA!r}, got {record.get('schema')!r}")
-        try:
-            values = {entry.name: record[entry.name] for entry in fields(cls)}
-        except KeyError as missing:
-            raise ValueError(f"the record lacks {missing}") from None
-        parts: dict[str, type[Any]] = {
-            "culprit": Place, "blocking": Place, "other_thread": OtherThread,
-            "task": Task, "request": Request, "evidence": Evidence,
-        }  # fmt: skip
-        for name, part in parts.items():
-            values[name] = None if values[name] is None else _read(name, part, values[name])
-        for name, part in (("stack", StackFrame), ("profile", ProfileLine)):
-            if not isinstance(values[name], (list, tuple)):
-                raise ValueError(f"the record's {name} is no list")
-            values[name] = tuple(_read(name, part, entry) for entry in values[name])
+        values = _values(cls, STALL_SCHEMA, record)
         values["cause"] = Cause(values["cause"])
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockingCall:
+    """One synchronous call within a request, on a loop's thread: the record `loophound.call/1`.
+
+    Unlike a stall it tells what can hurt, before it does. `caller` is the application's own line,
+    as the culprit of a stall is. `duration_s` is None where the call was refused before it happened, and
+    where only its beginning can be seen.
+    """
+
+    id: str
+    at: str  # when it began, ISO 8601 in UTC
+    pid: int
+    worker: int
+    thread: str
+    call: str  # the entry point: "time.sleep", "requests.get"
+    cause: Cause  # what it would be called as a stall: sleep, io, lock, native or import
+    caller: Place | None
+    stack: tuple[StackFrame, ...]
+    task: Task | None
+    request: Request | None
+    duration_s: float | None
+    target: str | None  # what it was called on, where that says something: a path, "tcp 127.0.0.1:5432"
+    fingerprint: str
+    remedy: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        record = asdict(self)
+        record["cause"] = self.cause.value
+        record["stack"] = list(record["stack"])
+        return {"schema": CALL_SCHEMA, **record}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record back. Raises ValueError as Stall.from_dict() does."""
+        values = _values(cls, CALL_SCHEMA, record)
+        values["cause"] = Cause(values["cause"])
+        return cls(**values)
+
+
+_PARTS: dict[str, type[Any]] = {
+    "culprit": Place, "blocking": Place, "caller": Place, "other_thread": OtherThread,
+    "task": Task, "request": Request, "evidence": Evidence,
+}  # fmt: skip
+_LISTS: dict[str, type[Any]] = {"stack": StackFrame, "profile": ProfileLine}
+
+
+def _values(kind: type[Any], schema: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record of this kind, their parts read. Raises ValueError."""
+    if record.get("schema") != schema:
+        raise ValueError(f"expected schema {schema!r}, got {record.get('schema')!r}")
+    try:
+        values = {entry.name: record[entry.name] for entry in fields(kind)}
+    except KeyError as missing:
+        raise ValueError(f"the record lacks {missing}") from None
+    for name in values.keys() & _PARTS.keys():
+        values[name] = None if values[name] is None else _read(name, _PARTS[name], values[name])
+    for name in values.keys() & _LISTS.keys():
+        if not isinstance(values[name], (list, tuple)):
+            raise ValueError(f"the record's {name} is no list")
+        values[name] = tuple(_read(name, _LISTS[name], entry) for entry in values[name])
+    return values
 
 
 def _read(name: str, part: type[Any], values: Any) -> Any:
