@@ -115,9 +115,40 @@ class Config:
         minimum=1,
     )
     limit_max_requests: int | None = option(None, "Stop gracefully after N requests.", metavar="N", minimum=1)
+    limit_request_line: int = option(
+        16_384, "Bytes that a request line may have; a longer one gets 414.", metavar="BYTES", minimum=64
+    )
+    limit_head: int = option(
+        65_536,
+        "Bytes that the head of a request may have, its trailers, or the extensions of its chunks; more get 431.",
+        metavar="BYTES",
+        minimum=256,
+    )
+    limit_headers: int = option(256, "Header fields that a request may have; more get 431.", metavar="N", minimum=1)
+    limit_body: int | None = option(
+        None,
+        "Bytes that the body of a request may have; more get 413. Without it, any number.",
+        metavar="BYTES",
+        minimum=0,
+    )
+    limit_unread_body: int = option(
+        65_536,
+        "Bytes of a request's body that wait for the application; then reading pauses.",
+        metavar="BYTES",
+        minimum=1,
+    )
+    limit_unwritten: int = option(
+        65_536,
+        "Bytes of a response that wait for the client; then the application's send() waits.",
+        metavar="BYTES",
+        minimum=0,
+    )
     timeout_keep_alive: float = option(5.0, "Seconds that an idle connection is kept.", metavar="SECONDS", minimum=0)
     timeout_head: float = option(
         10.0, "Seconds that the head of a request may take to arrive.", metavar="SECONDS", minimum=0.01
+    )
+    timeout_body: float = option(
+        30.0, "Seconds that may pass between two pieces of a request's body.", metavar="SECONDS", minimum=0.01
     )
     timeout_graceful_shutdown: float | None = option(
         30.0,

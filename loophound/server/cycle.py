@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("loophound.server")
 
-# A request body is buffered up to here while the application does not receive; then reading pauses.
-BODY_HIGH_WATER_BYTES = 65_536
 # A stream's chunks are joined within one turn of the loop, up to here.
 JOINED_WRITE_BYTES = 65_536
 

@@ -31,7 +31,7 @@ END_OF_HEAD = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 # RFC 9110, section 5.6.2 (token) and 5.5 (CR, LF and NUL are dangerous in a field value).
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DANGEROUS = re.compile(rb"[\r\n\0]")
 
 PHRASES: dict[int, str] = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -200,7 +200,7 @@ class ResponseHeads:
 
     def _learn(self, header: Any) -> bytes | SpecialLine:
         name, value = _pair(header)
-        if _TOKEN.fullmatch(name) is None:
+        if TOKEN.fullmatch(name) is None:
             raise MessageError(f"{name!r} is no header name (RFC 9110, section 5.1)")
         if _DANGEROUS.search(value) is not None:
             raise MessageError(

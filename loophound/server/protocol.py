@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
 from contextvars import Context
 from enum import Enum, auto
@@ -23,26 +22,27 @@ import httptools
 
 from loophound.server import heads
 from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
-from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, BODY_HIGH_WATER_BYTES, COMPLETE, HEADED, Cycle
+from loophound.server.bounds import Timeouts
+from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, COMPLETE, HEADED, Cycle
 from loophound.server.flow import WriteFlow
+from loophound.server.heads import TOKEN
 from loophound.server.lineage import context_of, marked
+from loophound.server.malformed import refusal_of
 from loophound.server.proxies import Proxies
 from loophound.server.refusals import Refusal
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
+from loophound.server.upgrades import parser_of_the_rest
 from loophound.server.websocket.connection import WebSocketConnection
 from loophound.server.websocket.handshake import Handshake, asked_for, read_handshake
 
 logger = logging.getLogger("loophound.server")
 
-# RFC 9112, section 3, recommends at least 8000 bytes for a request line.
-MAX_TARGET_BYTES = 16_384
-MAX_HEAD_BYTES = 65_536
-MAX_HEADERS = 256
 # Requests that wait behind the one being answered; then reading pauses.
 MAX_PIPELINED = 16
-# Input is parsed in slices, so that the limits above hold within one large read too: the parser cannot be stopped.
-SLICE_BYTES = 16_384
+# For each byte of a chunked body so many more may come as sizes, line ends and extensions, beyond the limit of a
+# head: the smallest chunk of one byte has six, with a zero or two before its size eight.
+CHUNK_OVERHEAD = 16
 # How long the rest of an unread body, or what follows a refusal, is thrown away before the connection closes.
 # Closing at once would reset the connection, and the response with it (RFC 9112, section 9.6).
 LINGER_S = 5.0
@@ -68,7 +68,6 @@ _METHODS = {
 }
 _NO_CONTEXT = Context()
 _WATCHED = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
-_REQUEST_LINE = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) \S+ HTTP/1\.[01]\r$", re.MULTILINE)
 
 
 class HttpConnection(asyncio.Protocol):
@@ -83,13 +82,16 @@ class HttpConnection(asyncio.Protocol):
         "_host",
         "_incoming",
         "_marks",
+        "_overhead_bytes",
         "_parser",
         "_proxies",
         "_reading",
         "_refusal",
         "_stuck_bytes",
         "_target",
+        "_trailer_bytes",
         "_unfed",
+        "_unmoved",
         "_watched",
         "client",
         "client_text",
@@ -119,8 +121,10 @@ class HttpConnection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._host: bytes | None = None
         self._marks: dict[bytes, bytes] = {}
-        self._body_left = 0
+        self._body_left = 0  # of Content-Length; less than 0 is what came of a chunked body
         self._stuck_bytes = 0
+        self._overhead_bytes = self._trailer_bytes = 0  # set anew by each request with a chunked body
+        self._unmoved: tuple[Cycle, int] | None = None  # how far the body was at the last sweep
         self._unfed = b""
         self._proxies: Proxies | None = None  # where this is the connection of a trusted one
         self._watched = _WATCHED
@@ -145,6 +149,8 @@ class HttpConnection(asyncio.Protocol):
             self.client_text = "unix"
             self.server = (self.site.unix_path, None) if self.site.unix_path else None
         self.tls = None if self.site.tls is None else self.site.tls.extension(transport)
+        if self.site.write_limits:
+            self.transport.set_write_buffer_limits(*self.site.write_limits)
         proxies = self.site.proxies
         if proxies is not None and proxies.trusts(self.client):
             self._proxies = proxies
@@ -167,7 +173,7 @@ class HttpConnection(asyncio.Protocol):
         self.site.left(self)
         # They refer to this object: as long as it referred to them, each connection would leave a
         # cycle of references for the garbage collector.
-        self.cycle = self._incoming = None
+        self.cycle = self._incoming = self._unmoved = None
         self._context = _NO_CONTEXT
 
     def eof_received(self) -> bool:
@@ -192,7 +198,7 @@ class HttpConnection(asyncio.Protocol):
             self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        if self.phase is IDLE and len(data) <= SLICE_BYTES:
+        if self.phase is IDLE and len(data) <= self.site.slice_bytes:
             try:
                 self._parser.feed_data(data)
             except Exception as error:
@@ -219,6 +225,7 @@ class HttpConnection(asyncio.Protocol):
             self._unfed += data
             return
         view = memoryview(data)
+        slice_bytes = self.site.slice_bytes
         offset = 0
         while offset < len(data):
             if len(self.waiting) >= MAX_PIPELINED:
@@ -226,7 +233,7 @@ class HttpConnection(asyncio.Protocol):
                 self.adjust_reading()
                 return
             whole = self.phase is BODY and self._body_left >= len(data) - offset
-            piece = view[offset:] if whole else view[offset : offset + SLICE_BYTES]
+            piece = view[offset:] if whole else view[offset : offset + slice_bytes]
             offset += len(piece)
             if not self._feed_slice(piece):
                 if self._handshake is not None:
@@ -246,14 +253,21 @@ class HttpConnection(asyncio.Protocol):
         if self.phase is IDLE:
             if self._target or self._headers:
                 self._begin(HEAD, len(piece))
-        elif self.phase is phase and incoming is self._incoming and body_left == self._body_left:
-            # Neither a head was completed nor a byte of a body seen: a head, a chunk extension or trailers.
-            self._stuck_bytes += len(piece)
-            if self._stuck_bytes > MAX_HEAD_BYTES:
-                self._refuse(Refusal(431, f"Head or chunk head of more than {MAX_HEAD_BYTES} bytes"))
-        else:
-            self._stuck_bytes = 0
+        elif self.phase is phase and incoming is self._incoming:
+            self._bound(len(piece), body_left - self._body_left)
         return self.phase in (IDLE, HEAD, BODY)
+
+    def _bound(self, size: int, body_size: int) -> None:
+        """Bound what is no body in pieces that end no head and no request: `body_size` of `size` bytes are body."""
+        most = self.site.bounds.head
+        if self.phase is HEAD:
+            self._stuck_bytes += size
+            if self._stuck_bytes > most:
+                self._refuse(Refusal(431, f"Head of more than {most} bytes"))
+        else:
+            self._overhead_bytes += size - body_size
+            if self._overhead_bytes > most - CHUNK_OVERHEAD * min(self._body_left, 0):
+                self._refuse(Refusal(431, f"Trailers or chunk extensions of more than {most} bytes"))
 
     def _parser_stopped(self, error: Exception, data: bytes) -> None:
         if isinstance(error, httptools.HttpParserUpgrade):
@@ -266,10 +280,8 @@ class HttpConnection(asyncio.Protocol):
             if isinstance(error.__context__, Exception) and isinstance(error, httptools.HttpParserCallbackError):
                 logger.error("Loophound failed to read a request", exc_info=error.__context__)
                 refusal = Refusal(500, "Internal Server Error")
-            elif isinstance(error, httptools.HttpParserInvalidMethodError) and _unknown_method(data):
-                refusal = Refusal(501, "Method not implemented")
             else:
-                refusal = Refusal(400, f"Malformed request: {error}")
+                refusal = refusal_of(error, data)
         self._refuse(refusal)
 
     def _read_on_after_upgrade(self, rest: bytes) -> None:
@@ -289,9 +301,8 @@ class HttpConnection(asyncio.Protocol):
         else:
             framing = b"Content-Length: " + self._marks.get(b"content-length", b"0")
         self._marks = {}
-        self._parser = httptools.HttpRequestParser(BodyFirst(self))
         self.phase = BODY
-        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+        self._parser = parser_of_the_rest(self, framing)
         if rest:
             self._receive_slices(rest)
 
@@ -299,12 +310,15 @@ class HttpConnection(asyncio.Protocol):
 
     def on_url(self, piece: bytes) -> None:
         self._target += piece
-        if len(self._target) > MAX_TARGET_BYTES:
-            raise self._refused(414, f"Request target of more than {MAX_TARGET_BYTES} bytes")
+        if len(self._target) > self.site.target_bytes:
+            raise self._refused(414, f"Request line of more than {self.site.bounds.request_line} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.phase is BODY:
-            return  # a trailer field, which ASGI has no place for
+        if self.phase is BODY:  # a trailer field, which ASGI has no place for
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes > self.site.bounds.head:
+                raise self._refused(431, f"Trailers of more than {self.site.bounds.head} bytes")
+            return
         name = name.lower()
         value = value.rstrip()  # RFC 9112, section 5.1; llhttp leaves white space at the end
         self._headers.append((name, value))
@@ -328,9 +342,13 @@ class HttpConnection(asyncio.Protocol):
         if marks or self._host is None or method == "CONNECT" or http_version != "1.1":
             self._check_head(method, http_version)
         headers = self._headers
-        if len(headers) > MAX_HEADERS:
-            raise self._refused(431, f"More than {MAX_HEADERS} headers")
+        if len(headers) > site.most_headers:
+            raise self._refused(431, f"More than {site.most_headers} header fields")
+        if self.phase is HEAD:  # it came in pieces: one that came at once is no longer than a slice
+            self._measure_head()
         raw_path, _, query = self._target.partition(b"?")
+        if query and b"#" in query:
+            raise self._refused(400, "a request target has no fragment")
         try:
             path = site.targets.path(raw_path)
         except TargetError as error:
@@ -380,7 +398,9 @@ class HttpConnection(asyncio.Protocol):
         self._body_left -= len(data)
         cycle = cast(Cycle, self._incoming)
         cycle.body_came(data)
-        if len(cycle.body) > BODY_HIGH_WATER_BYTES and self._reading:
+        if self._body_left < 0:
+            self._bound_body()
+        if len(cycle.body) > self.site.unread_bytes and self._reading:
             self.adjust_reading()
 
     def on_message_complete(self) -> None:
@@ -393,6 +413,17 @@ class HttpConnection(asyncio.Protocol):
             self.since_s = self.site.now_s
             if not cycle.persistent:
                 self._part()
+
+    def _measure_head(self) -> None:
+        most = self.site.bounds.head
+        if len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers) > most:
+            raise self._refused(431, f"Head of more than {most} bytes")
+
+    def _bound_body(self) -> None:
+        """Bound a chunked body, whose length only its end tells."""
+        most = self.site.bounds.body
+        if most is not None and -self._body_left > most:
+            raise self._refused(413, f"Request body of more than {most} bytes")
 
     def _refused(self, status: int, why: str) -> Refusal:
         self._refusal = Refusal(status, why)
@@ -411,7 +442,16 @@ class HttpConnection(asyncio.Protocol):
             if http_version == "1.0":
                 raise self._refused(400, "Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112, section 6.1
             if coding.lower() != b"chunked":
-                raise self._refused(501, "Transfer coding not implemented")  # RFC 9112, section 6.1
+                self._check_coding(coding)
+
+    def _check_coding(self, value: bytes) -> None:
+        """Refuse a Transfer-Encoding other than `chunked` (RFC 9112, sections 6.1 and 6.3)."""
+        # RFC 9110, section 5.6.1.2: empty elements of a list do not count.
+        codings = [coding for part in value.split(b",") if (coding := part.strip().lower())]
+        if not codings or b"chunked" in codings[:-1] or any(TOKEN.fullmatch(coding) is None for coding in codings):
+            raise self._refused(400, "Invalid Transfer-Encoding header")
+        if codings != [b"chunked"]:
+            raise self._refused(501, "Transfer coding not implemented")
 
     def _unusual_target(self, method: str, target: bytes) -> tuple[str, bytes, bytes]:
         """Path, raw path and query of a target that is no path (RFC 9112, sections 3.2.2 and 3.2.4)."""
@@ -440,8 +480,14 @@ class HttpConnection(asyncio.Protocol):
         elif http_version == "1.0":
             cycle.connection_line = heads.CONNECTION_KEEP_ALIVE
         self._body_left = int(marks.get(b"content-length", b"0"))
-        # An HTTP/1.0 client does not know the status (RFC 9110, section 10.1.1).
-        cycle.expects_continue = http_version == "1.1" and marks.get(b"expect", b"").lower() == b"100-continue"
+        self._overhead_bytes = self._trailer_bytes = 0
+        most = self.site.bounds.body
+        if most is not None and self._body_left > most:
+            raise self._refused(413, f"Request body of more than {most} bytes")
+        if b"expect" in marks and http_version == "1.1":  # RFC 9110, section 10.1.1: 1.0 does not know the status
+            if marks[b"expect"].lower() != b"100-continue":
+                raise self._refused(417, "Expectation not known")
+            cycle.expects_continue = True
         if b"upgrade" in marks and self._parser.should_upgrade():
             self.phase = UPGRADE
             self._marks = marks
@@ -539,7 +585,7 @@ class HttpConnection(asyncio.Protocol):
         incoming = self._incoming
         full = (
             len(self.waiting) >= MAX_PIPELINED
-            or (incoming is not None and len(incoming.body) > BODY_HIGH_WATER_BYTES)
+            or (incoming is not None and len(incoming.body) > self.site.unread_bytes)
             or self._handshake is not None
         )
         if full:
@@ -629,8 +675,12 @@ class HttpConnection(asyncio.Protocol):
             # not send; nobody has to wait for it (RFC 8446, section 6.1).
             self.transport.abort()
 
-    def sweep(self, now_s: float, keep_alive_s: float, head_s: float) -> None:
+    def sweep(self, now_s: float, timeouts: Timeouts) -> None:
         """Act on time-outs; called once a sweep."""
+        if self.phase is BODY:
+            self._sweep_body(now_s, timeouts.body_s)
+            return
+        self._unmoved = None
         idle_s = now_s - self.since_s
         if self.phase is LINGERING:
             if idle_s >= LINGER_S:
@@ -638,47 +688,30 @@ class HttpConnection(asyncio.Protocol):
         elif self._busy() or self.waiting:
             return
         elif self.phase is IDLE:
-            if idle_s >= keep_alive_s:
+            if idle_s >= timeouts.keep_alive_s:
                 self._leave()
         elif self.phase is HEAD:
-            if idle_s >= head_s:
-                self._refuse(Refusal(408, f"The head of the request took longer than {head_s:g} seconds"))
+            if idle_s >= timeouts.head_s:
+                self._refuse(Refusal(408, f"The head of the request took longer than {timeouts.head_s:g} seconds"))
         elif idle_s >= LINGER_S:  # answered, but the rest of its body does not come
             self.transport.close()
+
+    def _sweep_body(self, now_s: float, body_s: float) -> None:
+        """Act on a body that does not come on. What is noted here, and not as it comes, costs requests nothing."""
+        cycle = cast(Cycle, self._incoming)
+        answered = cycle.answer is COMPLETE
+        asked = not cycle.expects_continue or answered or bool(cycle.body)
+        moved = self._unmoved is None or self._unmoved[0] is not cycle or self._unmoved[1] != self._body_left
+        if moved or not self._reading or not asked:  # the next piece is not the client's to send yet
+            self._unmoved = cycle, self._body_left
+            self.since_s = now_s
+        elif answered:
+            if now_s - self.since_s >= LINGER_S:
+                self.transport.close()
+        elif now_s - self.since_s >= body_s:
+            self._refuse(Refusal(408, f"No more of the request's body came within {body_s:g} seconds"))
 
 
 @cache
 def _watched_of(proxy_headers: frozenset[bytes]) -> frozenset[bytes]:
     return _WATCHED | proxy_headers
-
-
-def _unknown_method(data: bytes) -> bool:
-    """Whether a request line with another than the usual methods is in `data`: llhttp does not say where it stopped."""
-    return any(method not in _METHODS for method in _REQUEST_LINE.findall(data))
-
-
-class BodyFirst:
-    """The callbacks of a parser whose first head is made up: only the body after it is real."""
-
-    def __init__(self, connection: HttpConnection) -> None:
-        self.connection = connection
-        self.real = False
-
-    def on_url(self, piece: bytes) -> None:
-        if self.real:
-            self.connection.on_url(piece)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.real:
-            self.connection.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self.real:
-            self.connection.on_headers_complete()
-        self.real = True
-
-    def on_body(self, data: bytes) -> None:
-        self.connection.on_body(data)
-
-    def on_message_complete(self) -> None:
-        self.connection.on_message_complete()

@@ -15,6 +15,7 @@ from loophound.errors import StartupError
 from loophound.server import logs, sockets
 from loophound.server.access_log import access_log_of
 from loophound.server.asgi import Application
+from loophound.server.bounds import bounds_of, timeouts_of
 from loophound.server.collector import collector_relaxed
 from loophound.server.heads import heads_of
 from loophound.server.hooks import Hooks
@@ -138,6 +139,7 @@ class Server:
             proxies=self._proxies,
             heads=self._heads,
             websocket=_websocket_options(config),
+            bounds=bounds_of(config),
         )
         if config.limit_concurrency is not None:
             site.app = at_most_at_once(site, site.app, config.limit_concurrency)
@@ -158,7 +160,7 @@ class Server:
             await site.loop.create_server(lambda: HttpConnection(site), sock=sock, backlog=config.backlog, **tls)
             for sock in self.sockets
         ]
-        sweep = Sweep(site, keep_alive_s=config.timeout_keep_alive, head_s=config.timeout_head)
+        sweep = Sweep(site, timeouts_of(config))
         sweep.start()
         try:
             with collector_relaxed():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loophound.server.access_log import AccessLog
 from loophound.server.asgi import Application
+from loophound.server.bounds import Bounds, Timeouts
 from loophound.server.flow import WriteFlow
 from loophound.server.heads import ResponseHeads
 from loophound.server.hooks import Exchange
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from loophound.server.websocket.handshake import WebSocketOptions
 
 MOST_LATELY = 256
+# Input is parsed in slices of at most so many bytes, for the bounds to hold within one large read too: the parser
+# cannot be stopped.
+SLICE_BYTES = 16_384
+# What a request line has besides its target, at least.
+SHORTEST_LINE = len("GET  HTTP/1.1")
 
 
 class Connection(Protocol):
@@ -46,7 +52,7 @@ class Connection(Protocol):
 
     def stop(self) -> None: ...
 
-    def sweep(self, now_s: float, keep_alive_s: float, head_s: float) -> None: ...
+    def sweep(self, now_s: float, timeouts: Timeouts) -> None: ...
 
 
 class Site:
@@ -56,12 +62,14 @@ class Site:
         "_emptied",
         "access_log",
         "app",
+        "bounds",
         "connections",
         "heads",
         "keeps_alive",
         "lately",
         "loop",
         "marks_each",
+        "most_headers",
         "now_s",
         "observed",
         "orphans",
@@ -69,13 +77,17 @@ class Site:
         "raw_root_path",
         "root_path",
         "scheme",
+        "slice_bytes",
         "state",
         "stopping",
+        "target_bytes",
         "targets",
         "timed",
         "tls",
         "unix_path",
+        "unread_bytes",
         "websocket",
+        "write_limits",
     )
 
     def __init__(
@@ -93,6 +105,7 @@ class Site:
         proxies: Proxies | None = None,
         heads: ResponseHeads | None = None,
         websocket: WebSocketOptions | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self.app = app
         self.loop = loop
@@ -111,6 +124,14 @@ class Site:
         self.scheme = "http" if tls is None else "https"
         self.heads = heads or ResponseHeads()
         self.targets = Targets(self.root_path)
+        self.bounds = bounds = bounds or Bounds()
+        # What each request asks for stands here itself.
+        self.slice_bytes = min(SLICE_BYTES, bounds.head, bounds.request_line)
+        self.target_bytes = bounds.request_line - SHORTEST_LINE
+        self.most_headers = bounds.headers
+        self.unread_bytes = bounds.unread_body
+        # As asyncio parts the two marks by default.
+        self.write_limits = () if bounds.unwritten == Bounds().unwritten else (bounds.unwritten, bounds.unwritten // 4)
         self.connections: set[Connection] = set()
         # Requests whose connection is gone, or went on to its next request, before their task ended.
         self.orphans: set[Exchange] = set()

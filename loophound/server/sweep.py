@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from loophound.server.bounds import Timeouts
 from loophound.server.site import Site
 
 INTERVAL_S = 1.0
@@ -23,14 +24,11 @@ class Sweep:
     `clock` gives seconds since the epoch. The loop's own time decides on time-outs.
     """
 
-    def __init__(
-        self, site: Site, *, keep_alive_s: float, head_s: float, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, site: Site, timeouts: Timeouts, clock: Callable[[], float] = time.time) -> None:
         self._site = site
-        self._keep_alive_s = keep_alive_s
-        self._head_s = head_s
+        self._timeouts = timeouts
         self._clock = clock
-        limits_s = [head_s, keep_alive_s]
+        limits_s = list(timeouts)
         if site.websocket is not None:
             limits_s += site.websocket.ping_interval_s or 0, site.websocket.ping_timeout_s or 0
         shortest_s = min(limit_s for limit_s in limits_s if limit_s) / 2
@@ -60,7 +58,6 @@ class Sweep:
         site.now_s += min(self._swept_s - swept_s, self.interval_s * LATENESS)
         now_s = site.now_s
         # Connections read the time of the last sweep in place of the clock, so an interval is added.
-        keep_alive_s = self._keep_alive_s + self.interval_s
-        head_s = self._head_s + self.interval_s
+        timeouts = Timeouts._make(limit_s + self.interval_s for limit_s in self._timeouts)
         for connection in list(site.connections):
-            connection.sweep(now_s, keep_alive_s, head_s)
+            connection.sweep(now_s, timeouts)

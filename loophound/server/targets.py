@@ -9,8 +9,10 @@ REMEMBERED = 1024  # entries of each cache; then it starts anew
 REMEMBERED_BYTES = 256
 
 # RFC 3986, section 3.2.2: a registered name or an IPv4 address, or an IP literal in brackets; then a port.
-_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.vV]+\])(?::[0-9]*)?")
-_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)(/.*)?", re.DOTALL)
+# Not empty: a URL of http has a host (RFC 9110, section 4.2.1). Without the comma that RFC 3986 would allow in a name:
+# it is two Hosts that something joined.
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+;=]+|\[[0-9A-Fa-f:.vV]+\])(?::[0-9]*)?")
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)(/[^?]*)?(\?.*)?", re.DOTALL)
 
 
 class TargetError(ValueError):
@@ -46,7 +48,7 @@ class Targets:
         return path
 
     def valid_host(self, host: bytes) -> bool:
-        """Whether `host` can be the value of a Host header (RFC 9110, section 7.2); empty is allowed."""
+        """Whether `host` can be the value of a Host header (RFC 9110, section 7.2)."""
         if host in self._hosts:
             return True
         if _HOST.fullmatch(host) is None:
@@ -63,4 +65,4 @@ def split_absolute(target: bytes) -> tuple[bytes, bytes]:
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise TargetError("the request target is neither a path nor an http URL")
-    return match[1], match[2] or b"/"
+    return match[1], (match[2] or b"/") + (match[3] or b"")

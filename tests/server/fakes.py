@@ -62,6 +62,7 @@ class FakeTransport:
     def __init__(self) -> None:
         self.written = b""
         self.closed = ""
+        self.reading = True
 
     def get_extra_info(self, name: str) -> Any:
         return ("127.0.0.1", 5000 if name == "peername" else 80)
@@ -77,6 +78,12 @@ class FakeTransport:
 
     def abort(self) -> None:
         self.closed = "aborted"
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def is_closing(self) -> bool:
         return self.closed in ("closed", "aborted")

@@ -252,7 +252,7 @@ REFUSED = {
     "unknown method (RFC 9110, section 9.1)": (b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
     "CONNECT (RFC 9110, section 9.3.6)": (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
     "HTTP/2.0 head": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "garbage": (b"hello there\r\n\r\n", 400),
     "relative target": (b"GET index.html HTTP/1.1\r\nHost: a\r\n\r\n", 400),

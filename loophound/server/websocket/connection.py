@@ -27,6 +27,7 @@ from loophound.server.websocket.session import Session
 from loophound.server.websocket.states import CLOSED, CLOSING, CONNECTING, DENYING, FAILED, OPEN, State
 
 if TYPE_CHECKING:
+    from loophound.server.bounds import Timeouts
     from loophound.server.cycle import Cycle
     from loophound.server.site import Site
 
@@ -281,7 +282,7 @@ class WebSocketConnection(asyncio.Protocol):
         elif self.state is CONNECTING:
             session.request.give_up(503, "Service Unavailable")
 
-    def sweep(self, now_s: float, keep_alive_s: float, head_s: float) -> None:
+    def sweep(self, now_s: float, timeouts: Timeouts) -> None:
         """Act on time-outs; called once a sweep."""
         if self.state is OPEN:
             self._keep_alive(now_s)
