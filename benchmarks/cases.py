@@ -24,6 +24,9 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
+    if scope["type"] == "websocket":
+        await echo(receive, send)
+        return
     path = scope["path"]
     if path == "/":
         await respond(send, TEXT, b"Hello, world!")
@@ -53,6 +56,13 @@ async def whole_body(receive: Any) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
+
+
+async def echo(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
 
 
 async def lifespan(receive: Any, send: Any) -> None:

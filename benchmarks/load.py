@@ -58,14 +58,19 @@ class Server:
         self._cores = cores
         self._move_to(cores[1])
 
-    def load(self, run: Run, seconds: float, wrk: Sequence[str]) -> None:
-        """Load it with these arguments of wrk for so long, and add what came of it to `run`."""
+    def load(self, run: Run, seconds: float, wrk: Sequence[str], client: Sequence[str] = ()) -> None:
+        """Load it with these arguments of wrk for so long, and add what came of it to `run`.
+
+        Another `client` is told the seconds and reports as wrk does.
+        """
         self._move_to(self._cores[0])
         server_s, observer_s = self.cpu_s(), sum(map(cpu_s, self.observers))
-        command = ["taskset", "-c", str(self._cores[1]), "wrk", "-t1", f"-d{LONGEST_LOAD}", *wrk]
-        loading = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        time.sleep(seconds)
-        loading.send_signal(signal.SIGINT)  # it takes whole seconds alone, but reports when it is interrupted
+        command = [*client, f"--seconds={seconds}"] if client else ["wrk", "-t1", f"-d{LONGEST_LOAD}"]
+        pinned = ["taskset", "-c", str(self._cores[1]), *command, *wrk]
+        loading = subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True, cwd=HERE)
+        if not client:
+            time.sleep(seconds)
+            loading.send_signal(signal.SIGINT)  # it takes whole seconds alone, but reports when it is interrupted
         output = loading.communicate()[0]
         run.server_s += self.cpu_s() - server_s
         run.observer_s += sum(map(cpu_s, self.observers)) - observer_s
@@ -73,7 +78,7 @@ class Server:
         requests = re.search(r"(\d+) requests in ", output)
         rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
         if requests is None or rate is None or not int(requests[1]) or "Non-2xx" in output or "Socket errors" in output:
-            give_up(f"wrk met errors:\n{output}")
+            give_up(f"the load met errors:\n{output}")
         run.requests += int(requests[1])
         run.seconds += int(requests[1]) / float(rate[1])
 

@@ -26,6 +26,7 @@ from machine import RESULTS, describe, write
 BASE = "uvicorn"
 WARM_UP_S = 0.5
 IDLE_CONNECTIONS = 1000
+IDLE_S = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,12 @@ class Case:
     app: str = "cases:asgi"
     path: str = "/"
     wrk: tuple[str, ...] = ("-c32",)
+    client: tuple[str, ...] = ()  # in place of wrk
     access_log: bool = False
     goal: float | None = None
 
+
+ECHO = (sys.executable, "echo.py")
 
 CASES = {
     "plain": Case("plain text", goal=0.64),
@@ -51,6 +55,8 @@ CASES = {
     "close": Case("a new connection per request", wrk=("-c32", "-swrk/close.lua"), goal=0.48),
     "many": Case("512 connections", wrk=("-c512",), goal=0.55),
     "defaults": Case("plain text, default options", access_log=True, goal=0.36),
+    "websocket": Case("WebSocket echo of 64 bytes", path="/ws", wrk=("--bytes=64",), client=ECHO, goal=0.58),
+    "websocket-4k": Case("WebSocket echo of 4 KiB", path="/ws", wrk=("--bytes=4096",), client=ECHO, goal=0.62),
     "starlette": Case("Starlette", app="cases:starlette", goal=0.75),
     "fastapi": Case("FastAPI", app="cases:fastapi", goal=0.83),
 }
@@ -77,6 +83,10 @@ class Entry:
     name: str
     server: Server
     run: Run
+
+    def load(self, case: Case, run: Run, seconds: float) -> None:
+        url = f"http://127.0.0.1:{self.server.port}{case.path}"
+        self.server.load(run, seconds, [*case.wrk, url], case.client)
 
 
 def main() -> None:
@@ -135,12 +145,12 @@ def play(case: Case, servers: Sequence[str], slices: int, cores: Sequence[int]) 
             entries.append(Entry(name, Server(pid, port, cores), Run()))
             stack.callback(entries[-1].server.go_on)  # a stopped process does not see the signal that ends it
         for entry in entries:
-            entry.server.load(Run(), WARM_UP_S, [*case.wrk, f"http://127.0.0.1:{entry.server.port}{case.path}"])
+            entry.load(case, Run(), WARM_UP_S)
             entry.server.stop()
         for _ in range(slices):
             for entry in entries:
                 entry.server.go_on()
-                entry.server.load(entry.run, SLICE_S, [*case.wrk, f"http://127.0.0.1:{entry.server.port}{case.path}"])
+                entry.load(case, entry.run, SLICE_S)
                 entry.server.stop()
             entries.reverse()
     return {entry.name: entry.run for entry in entries}
@@ -196,6 +206,7 @@ def memory_per_connection(server: Server) -> float:
     for connection in idle:
         connection.sendall(request)
         connection.recv(4096)
+    time.sleep(IDLE_S)
     after = resident_kib(server.pid)
     for connection in (*warm, *idle):
         connection.close()
