@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import linecache
+import subprocess
 import sys
 import threading
 import time
@@ -93,6 +94,42 @@ def test_a_thread_that_moves_fast_is_read_at_one_moment() -> None:
         sys.setswitchinterval(interval)
         thread.join()
     assert seen <= {(), ("outer_a",), ("outer_a", "inner_a"), ("outer_b",), ("outer_b", "inner_b")}
+
+
+# Loses the GIL in every collection; the frames differ in size, so that a stray write hits something.
+WALKS_AMONG_COLLECTIONS = """
+import gc, random, threading, time
+
+from loophound.detector.adapters.sampler import stack_of
+
+def slow(phase, info):
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.0001)
+
+functions = []
+for size in range(40):
+    names = " = ".join(f"v{n}" for n in range(size % 12 + 1))
+    exec(f"def f{size}(n):\\n    {names} = [n]\\n    return functions[random.randrange(40)](n - 1) if n else 0")
+    functions.append(globals()[f"f{size}"])
+
+def walk():
+    for _ in range(300):
+        stack_of(threading.main_thread().ident)
+
+gc.callbacks.append(slow)
+gc.set_threshold(5)
+walker = threading.Thread(target=walk)
+walker.start()
+while walker.is_alive():
+    for depth in (5, 20, 40):
+        functions[depth % 40](depth)
+assert gc.isenabled()
+"""
+
+
+def test_a_collection_does_not_let_the_thread_go_on_in_the_middle() -> None:
+    """A process of its own: without care this is a segmentation fault on Python 3.11."""
+    subprocess.run([sys.executable, "-c", WALKS_AMONG_COLLECTIONS], check=True)
 
 
 def sample_of(sampler: Sampler, watched: WatchedLoop, *, others: bool = False) -> Sampled:
