@@ -8,23 +8,29 @@ capitals) and `loophound.run()` derive from this table, and so does docs/options
 from __future__ import annotations
 
 import math
+import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache
-from types import NoneType
-from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from loophound.addresses import DEFAULT_PORT, parse_address
 from loophound.errors import ConfigError
 
 DEFAULT_THRESHOLD_MS = 100.0
 ENV_PREFIX = "LOOPHOUND_"
+# Counts where ours is not set: containers are often set up by these, and would otherwise lose their port.
+UVICORN_ENV_PREFIX = "UVICORN_"
 ALLOW_VARIABLE = "FORWARDED_ALLOW_IPS"
 
 Lifespan = Literal["auto", "on", "off"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
+Http = Literal["auto"]
 WebSockets = Literal["auto", "none"]
-LogLevel = Literal["critical", "error", "warning", "info", "debug"]
+LogLevel = Literal["critical", "error", "warning", "info", "debug", "trace"]
+LogFormat = Literal["text", "json"]
 TlsVersion = Literal["1.2", "1.3"]
 ClientCertificates = Literal["none", "optional", "required"]
 # Given the configuration and a function that makes the context as the options say.
@@ -33,6 +39,10 @@ ContextFactory: TypeAlias = Callable[["Config", Callable[[], ssl.SSLContext]], s
 # The numbers of the ssl module, which uvicorn takes: PROTOCOL_TLS_SERVER, PROTOCOL_TLS and PROTOCOL_TLSv1_2.
 TLS_VERSIONS = {"17": "1.2", "2": "1.2", "5": "1.2"}
 CERT_REQS = {"0": "none", "1": "optional", "2": "required"}
+# uvicorn's names of implementations, in whose place there is one here.
+HTTP_NAMES = {"httptools": "auto", "h11": "auto"}
+WS_NAMES = {"websockets": "auto", "websockets-sansio": "auto", "wsproto": "auto"}
+LOG_LEVELS = {"5": "trace", "10": "debug", "20": "info", "30": "warning", "40": "error", "50": "critical"}
 
 TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -58,6 +68,7 @@ class Kind:
 
     type: type[bool] | type[int] | type[float] | type[str] | type[tuple[str, ...]]
     choices: tuple[str, ...] = ()
+    importable: bool = False  # besides the choices, "module:attribute" will do
     nullable: bool = False
     mapping: bool = False  # in Python, a dict will do as well
 
@@ -66,21 +77,34 @@ def option(default: Any, help: str, **details: Any) -> Any:
     return field(default=default, metadata={"option": Option(help, **details)})
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Config:
     """How to serve an application. Raises ConfigError for a value that cannot be right."""
 
     app: Any  # "module:attribute", or the ASGI application itself
+    _: KW_ONLY
 
-    host: str = option("127.0.0.1", "Address to listen on.", metavar="HOST")
-    port: int = option(8000, "Port to listen on; 0 takes a free one.", metavar="PORT", minimum=0, maximum=65535)
+    host: str | None = option("127.0.0.1", "Address to listen on; an empty one stands for all.", metavar="HOST")
+    port: int = option(DEFAULT_PORT, "Port to listen on; 0 takes a free one.", metavar="PORT", minimum=0, maximum=65535)
     uds: str | None = option(None, "Listen on this unix socket instead of a port.", metavar="PATH")
     fd: int | None = option(
         None, "Listen on this socket, which the parent process has bound.", metavar="NUMBER", minimum=0
     )
+    bind: tuple[str, ...] = option(
+        (),
+        "Listen here: HOST:PORT, unix:PATH or fd://NUMBER; can be given several times, in the place of the four above.",
+        metavar="ADDRESS",
+    )
     factory: bool = option(False, "APP is a function that returns the application.")
     app_dir: str | None = option("", "Look for APP in this directory first.", metavar="DIR")
-    loop: LoopKind = option("auto", "Event loop; auto takes uvloop where it is installed.")
+    loop: LoopKind | str = option(
+        "auto",
+        "Event loop; auto takes uvloop where it is installed, module:attribute names a function that makes one.",
+        aliases={"none": "asyncio"},
+    )
+    http: Http = option(
+        "auto", "HTTP implementation: there is one, on httptools, which uvicorn's names stand for.", aliases=HTTP_NAMES
+    )
     lifespan: Lifespan = option("auto", "Lifespan protocol; auto goes on without it when the application has none.")
     proxy_headers: bool = option(True, "Believe what trusted proxies say of their clients.")
     forwarded_allow_ips: str | None = option(
@@ -97,8 +121,18 @@ class Config:
     )
     root_path: str = option("", "Path under which a proxy mounts the application.", metavar="PATH")
     backlog: int = option(2048, "Connections that the kernel holds until they are accepted.", metavar="N", minimum=1)
-    log_level: LogLevel = option("info", "How much the log tells.")
+    log_level: LogLevel = option(
+        "info", "How much the log tells; trace has each ASGI message in it.", aliases=LOG_LEVELS
+    )
+    log_format: LogFormat = option(
+        "text", "How log, access log and reports of stalls are written: text, or one JSON object a line."
+    )
     access_log: bool = option(True, "Log each request.")
+    access_log_format: str | None = option(
+        None,
+        "Lines of the access log: common, combined, or text with atoms such as %(h)s, which docs/logging.md lists.",
+        metavar="FORMAT",
+    )
     log_config: str | dict[str, Any] | None = option(
         None, "Set up logging by this file: .json, .yaml, or an INI file of logging.config.", metavar="FILE"
     )
@@ -124,6 +158,9 @@ class Config:
         metavar="BYTES",
         minimum=256,
     )
+    h11_max_incomplete_event_size: int | None = option(
+        None, "uvicorn's name for --limit-head.", metavar="BYTES", minimum=256
+    )
     limit_headers: int = option(256, "Header fields that a request may have; more get 431.", metavar="N", minimum=1)
     limit_body: int | None = option(
         None,
@@ -143,6 +180,9 @@ class Config:
         metavar="BYTES",
         minimum=0,
     )
+    limit_max_requests_jitter: int = option(
+        0, "Up to so many more, by chance, so that workers do not stop all at once.", metavar="N", minimum=0
+    )
     timeout_keep_alive: float = option(5.0, "Seconds that an idle connection is kept.", metavar="SECONDS", minimum=0)
     timeout_head: float = option(
         10.0, "Seconds that the head of a request may take to arrive.", metavar="SECONDS", minimum=0.01
@@ -156,8 +196,16 @@ class Config:
         metavar="SECONDS",
         minimum=0,
     )
+    reset_contextvars: bool = option(
+        False, "Start each request in an empty context, without the context variables that the lifespan has set."
+    )
 
-    ws: WebSockets = option("auto", "WebSocket; none ignores it, as HTTP does any protocol it does not know.")
+    ws: WebSockets = option(
+        "auto",
+        "WebSocket; none ignores it, as HTTP does any protocol it does not know. There is one implementation, which"
+        " uvicorn's names stand for.",
+        aliases=WS_NAMES,
+    )
     ws_max_size: int = option(16_777_216, "Bytes that a WebSocket message may have.", metavar="BYTES", minimum=1)
     ws_max_queue: int = option(
         32, "WebSocket messages that wait for the application; then reading pauses.", metavar="N", minimum=1
@@ -184,6 +232,8 @@ class Config:
     ssl_ca_certs: str | None = option(None, "Authorities whose certificates clients may show (PEM).", metavar="FILE")
     ssl_ciphers: str | None = option(None, "Cipher suites of TLS 1.2, as OpenSSL writes them.", metavar="LIST")
     ssl_context_factory: ContextFactory | None = None
+    # Set the variables in this file that the environment lacks, at once: other options may come from them.
+    env_file: str | os.PathLike[str] | None = None
 
     detect_blocking: float | None = option(
         None,
@@ -206,22 +256,31 @@ class Config:
         return self.ssl_certfile is not None or self.ssl_context_factory is not None
 
     def __post_init__(self) -> None:
-        for name, spec in options():
-            value = getattr(self, name)
-            if kind_of(name).type is tuple and not isinstance(value, str):
-                value = tuple(entry if isinstance(entry, str) else ": ".join(entry) for entry in value)
-                setattr(self, name, value)
-            if spec.aliases and isinstance(value, int) and not isinstance(value, bool):
-                value = spec.aliases.get(str(int(value)), value)
-                setattr(self, name, value)
+        if self.env_file is not None:
+            from loophound.env_file import missing_variables
+
+            os.environ.update(missing_variables(os.fspath(self.env_file), os.environ))
+        for name, _ in options():
+            value = as_option(name, getattr(self, name))
+            setattr(self, name, value)
             check(name, value)
         if self.record is not None and self.detect_blocking is None:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
         if self.ledger is not None and self.detect_blocking is None:
             raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
-        if self.fd is not None and self.uds is not None:
-            raise ConfigError("--fd and --uds are two places to listen: give one of them")
+        if self.h11_max_incomplete_event_size is not None:
+            self.limit_head = self.h11_max_incomplete_event_size
+        self._check_addresses()
         self._check_tls()
+
+    def _check_addresses(self) -> None:
+        if self.fd is not None and self.uds is not None:
+            raise ConfigError("--fd and --uds are two places to listen: give one of them, or several --bind")
+        for text in self.bind:
+            parse_address(text)
+        for name in ("host", "port", "uds", "fd"):
+            if self.bind and getattr(self, name) != default_of(name):
+                raise ConfigError(f"--bind and {flag_of(name)} both say where to listen: give one of them")
 
     def _check_tls(self) -> None:
         if not self.uses_tls:
@@ -267,6 +326,12 @@ def env_of(name: str) -> str:
     return ENV_PREFIX + name.upper()
 
 
+def variables_of(name: str) -> list[str]:
+    """The environment variables that set an option; the first one that is set counts."""
+    variables = [env_of(name), table()[name][0].other_env, UVICORN_ENV_PREFIX + name.upper()]
+    return [variable for variable in variables if variable]
+
+
 def from_env(environ: Mapping[str, str], names: Iterable[str] | None = None) -> dict[str, Any]:
     """The options that the environment sets; an empty variable counts as not set.
 
@@ -274,18 +339,45 @@ def from_env(environ: Mapping[str, str], names: Iterable[str] | None = None) -> 
     """
     found = {}
     for name in table() if names is None else names:
-        for variable in (env_of(name), table()[name][0].other_env):
+        for variable in variables_of(name):
             if text := environ.get(variable, ""):
                 found[name] = parse(name, text, label=variable)
                 break
     return found
 
 
+def as_option(name: str, value: Any) -> Any:
+    """`value` as the option's own type, where Python has other words for it: a path, a list, a number of logging."""
+    spec, kind, _ = table()[name]
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if kind.type is tuple and isinstance(value, (list, tuple, NoneType)):
+        return tuple(": ".join(entry) if _is_texts(entry) else entry for entry in value or ())
+    if kind.type is str and _is_texts(value):
+        return ",".join(value)
+    if spec.aliases and isinstance(value, int) and not isinstance(value, bool):
+        value = f"{int(value)}"
+    if isinstance(value, str):
+        return _word(spec, kind, value)
+    return value
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
+
+
+def _word(spec: Option, kind: Kind, text: str) -> str:
+    """The choice that a word stands for, in capitals too; other text as it is."""
+    known = text.lower()
+    known = spec.aliases.get(known, known)
+    return known if known in kind.choices else text
+
+
 def parse(name: str, text: str, label: str | None = None) -> Any:
     """The value that `text` stands for. Raises ConfigError that names `label`, by default the flag."""
     label = label or flag_of(name)
     spec, kind, _ = table()[name]
-    text = spec.aliases.get(text, text)
+    text = _word(spec, kind, text)
     if kind.nullable and kind.type is not str and text.lower() == "none":
         return None
     value: Any
@@ -305,10 +397,14 @@ def check(name: str, value: Any, label: str | None = None) -> None:
     spec, kind, _ = table()[name]
     if (value is None and kind.nullable) or (kind.mapping and isinstance(value, dict)):
         return
-    if not _has_type(value, kind.type) or (kind.choices and value not in kind.choices):
+    if not _has_type(value, kind.type) or not _is_choice(kind, value):
         raise _refusal(name, value, label or flag_of(name))
     if kind.type in (int, float) and not _within(spec, value):
         raise _refusal(name, value, label or flag_of(name))
+
+
+def _is_choice(kind: Kind, value: Any) -> bool:
+    return not kind.choices or value in kind.choices or (kind.importable and ":" in value)
 
 
 def _has_type(value: Any, wanted: type) -> bool:
@@ -340,7 +436,8 @@ def wanted(name: str) -> str:
     """What values the option takes, in words."""
     spec, kind, _ = table()[name]
     if kind.choices:
-        return "one of " + ", ".join(kind.choices)
+        words = ", ".join(kind.choices)
+        return f"one of {words}" + (", or module:attribute" if kind.importable else "")
     if kind.type is str:
         return "text"
     if kind.type is tuple:
@@ -358,11 +455,12 @@ def wanted(name: str) -> str:
 
 def _kind(hint: Any) -> Kind:
     nullable = NoneType in get_args(hint)
-    parts = [part for part in get_args(hint) if part is not NoneType] if nullable else [hint]
+    union = get_origin(hint) in (Union, UnionType)
+    parts = [part for part in get_args(hint) if part is not NoneType] if union else [hint]
     mapping = any(get_origin(part) is dict for part in parts)
-    [inner] = [part for part in parts if get_origin(part) is not dict]
+    inner, *text = [part for part in parts if get_origin(part) is not dict]
     if get_origin(inner) is Literal:
-        return Kind(str, choices=get_args(inner), nullable=nullable)
+        return Kind(str, choices=get_args(inner), importable=text == [str], nullable=nullable)
     if get_origin(inner) is tuple:
         return Kind(tuple, nullable=nullable)
     return Kind(inner, nullable=nullable, mapping=mapping)

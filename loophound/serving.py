@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loophound.config import Config
+from loophound.errors import ConfigError
 
 
 def run(app: Any, **options: Any) -> None:
@@ -13,7 +14,14 @@ def run(app: Any, **options: Any) -> None:
     `options` are the fields of `Config`. Raises ConfigError for an option that cannot be
     right, StartupError when the server cannot start.
     """
-    serve(Config(app=app, **options))
+    for name in options:
+        if name not in Config.__dataclass_fields__:
+            from difflib import get_close_matches  # as late as this: each start of a server loads this module
+
+            near = get_close_matches(name, Config.__dataclass_fields__, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "docs/options.md lists them"
+            raise ConfigError(f"run() has no option {name!r}: {hint}")
+    serve(Config(app, **options))
 
 
 def serve(config: Config) -> None:
@@ -26,5 +34,5 @@ def serve(config: Config) -> None:
     # Imported here: without detection, not a line of the detector is in the process.
     from loophound.cli.detection import detection
 
-    with detection(config.detect_blocking, config.record, config.ledger) as detector:
+    with detection(config.detect_blocking, config.record, config.ledger, config.log_format) as detector:
         Server(config, hooks=detector.hooks).run()

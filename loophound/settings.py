@@ -10,6 +10,7 @@ from loophound.errors import ConfigError
 from loophound.project import find_pyproject, read_table
 
 TABLE = "[tool.loophound.server]"
+PLACES = ("host", "port", "uds", "fd", "bind")
 
 
 def server_options(file: str | None, directory: Path) -> dict[str, Any]:
@@ -23,6 +24,15 @@ def server_options(file: str | None, directory: Path) -> dict[str, Any]:
     if found is None:
         return {}
     return from_table(read_table(found).get("server", {}), f"{found}: {TABLE}")
+
+
+def over(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    """The options of both, where `upper` wins: with its own place to listen, not with half of `lower`'s."""
+    if not {"bind", "uds", "fd"}.isdisjoint(upper):
+        lower = {name: value for name, value in lower.items() if name not in PLACES}
+    elif not {"host", "port"}.isdisjoint(upper):
+        lower = {name: value for name, value in lower.items() if name not in ("bind", "uds", "fd")}
+    return lower | upper
 
 
 def _of_file(file: Path) -> dict[str, Any]:
@@ -62,14 +72,9 @@ def from_table(table: Any, where: str) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any, label: str) -> Any:
-    spec, kind, _ = config.table()[name]
-    if isinstance(value, list) and kind.type is tuple:
-        value = tuple(value)
-    elif isinstance(value, int) and str(value) in spec.aliases:
-        value = spec.aliases[str(value)]
-    elif value == "none" and kind.nullable and kind.type is not str:  # TOML has no null
+    kind = config.kind_of(name)
+    if value == "none" and kind.nullable and kind.type is not str:  # TOML has no null
         return None
-    elif isinstance(value, str):
-        value = spec.aliases.get(value, value)
+    value = config.as_option(name, value)
     config.check(name, value, label)
     return value

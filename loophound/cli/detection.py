@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from loophound.config import LogFormat
+from loophound.dashboards.json_face import JsonFace
 from loophound.dashboards.terminal import TerminalFace
 from loophound.project import allowances, find_pyproject
 
@@ -25,7 +27,9 @@ WORTH_TELLING_S = 1.0
 
 
 @contextmanager
-def detection(threshold_ms: float, record: str | None, ledger: str | None = None) -> Iterator[Detector]:
+def detection(
+    threshold_ms: float, record: str | None, ledger: str | None = None, log_format: LogFormat = "text"
+) -> Iterator[Detector]:
     """Watch every loop of the process meanwhile. Raises ConfigError when `record` cannot be
     written, there is no directory for `ledger`, or [tool.loophound] in pyproject.toml is wrong.
 
@@ -34,12 +38,17 @@ def detection(threshold_ms: float, record: str | None, ledger: str | None = None
     from loophound.detector.detector import Detector
     from loophound.detector.stream import tell
 
-    face = TerminalFace(Console(file=sys.stderr))
+    as_json = log_format == "json"
+    face = JsonFace(sys.stderr) if as_json else TerminalFace(Console(file=sys.stderr))
+    if isinstance(face, JsonFace):
+        tell = face.tell
     pyproject = find_pyproject(Path.cwd())
     allowed = allowances(pyproject) if pyproject is not None else []
     keeper = _keeper(ledger, tell) if ledger is not None else None
     faces: list[Face] = [face] if keeper is None else [face, keeper]
-    detector = Detector(threshold_ms / 1000, record=record, faces=faces, announce=True, allowances=allowed)
+    detector = Detector(
+        threshold_ms / 1000, record=record, faces=faces, announce=True, as_json=as_json, allowances=allowed
+    )
     started_in = os.getpid()
     detector.start()
     if keeper is not None:

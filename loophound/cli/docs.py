@@ -19,7 +19,9 @@ the default. An empty variable counts as not set. The file is the nearest pyproj
 directory or above it, with a table `[tool.loophound.server]`; or `--config FILE`, a TOML file with the
 options at its top. Keys are the options without their dashes, such as `port = 8080`, `access-log = false`,
 `timeout-graceful-shutdown = "none"` or `header = ["X-Frame-Options: DENY"]`; paths in it start at the
-current directory. In the environment, several headers stand one a line.
+current directory. A place to listen replaces one from further down as a whole: `--bind` leaves nothing of a `port` in
+the file. In the environment, several headers or addresses stand one a line, and where `LOOPHOUND_PORT` is not set,
+`UVICORN_PORT` counts, and so for each option. A flag may have `true` or `false` after it.
 `--env-file FILE` sets variables (`NAME=value` a line) that the environment does not have, for the server
 and the application.
 

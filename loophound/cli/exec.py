@@ -8,7 +8,7 @@ import click
 
 from loophound import config
 from loophound.cli import program
-from loophound.cli.options import OptionalValue, complete_optional_values, config_options, values
+from loophound.cli.options import OptionalValue, complete_values, config_options, values
 from loophound.errors import ConfigError
 
 STALLED_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h: no code that programs commonly give themselves
@@ -21,7 +21,7 @@ class ExecCommand(click.Command):
         own, rest = split(args, self._flags_with_value(ctx))
         ctx.ensure_object(list)
         ctx.obj = rest
-        return super().parse_args(ctx, complete_optional_values([*own, *rest[:1]])[: len(own)])
+        return super().parse_args(ctx, complete_values([*own, *rest[:1]])[: len(own)])
 
     def _flags_with_value(self, ctx: click.Context) -> set[str]:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and not param.is_flag]

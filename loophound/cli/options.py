@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import click
 
 from loophound import config
 from loophound.errors import ConfigError
+from loophound.settings import over
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,11 +37,12 @@ def values(given: Mapping[str, str | bool | tuple[str, ...] | None]) -> dict[str
         for name, text in given.items()
         if text is not None and text != ()
     }
-    return {**config.from_env(os.environ, [name for name in given if name not in read]), **read}
+    return over(config.from_env(os.environ, [name for name in given if name not in read]), read)
 
 
-def complete_optional_values(arguments: list[str]) -> list[str]:
-    """Write out the value of each flag that stands alone: `--detect-blocking` is `--detect-blocking=100`.
+def complete_values(arguments: list[str]) -> list[str]:
+    """Write out the value of each flag that stands alone: `--detect-blocking` is `--detect-blocking=100`; and
+    turn a value that a plain flag is given into the flag: `--access-log false` is `--no-access-log`.
 
     click would take the next argument, the application, for the value. Raises ConfigError for what is no
     application there, as in `--detect-blocking 50 app:app` and `--ledger stalls.db app:app`.
@@ -49,7 +51,29 @@ def complete_optional_values(arguments: list[str]) -> list[str]:
     for flag, following in pairwise(arguments):
         if flag in defaults and _is_value(following):
             raise ConfigError(f"{flag} takes its value after an equals sign: {flag}={following}")
-    return [f"{word}={defaults[word]}" if word in defaults else word for word in arguments]
+    plain = [f"{word}={defaults[word]}" if word in defaults else word for word in arguments]
+    return list(_without_truths(plain))
+
+
+def _without_truths(arguments: list[str]) -> Iterator[str]:
+    """uvicorn has one option that takes `true` or `false`; all that are flags here may."""
+    flags = {config.flag_of(name) for name, _ in config.options() if config.kind_of(name).type is bool}
+    words = iter(arguments)
+    for word in words:
+        flag, equals, text = word.partition("=")
+        if flag not in flags:
+            yield word
+            continue
+        following = text if equals else next(words, "")
+        truth = config.TRUTHS.get(following.lower())
+        if truth is not None:
+            yield flag if truth else f"--no-{flag[2:]}"
+        elif equals:
+            raise ConfigError(f"{flag} takes true or false; got {text!r}")
+        else:
+            yield flag
+            if following:
+                yield from _without_truths([following, *words])
 
 
 def _is_value(word: str) -> bool:

@@ -8,18 +8,18 @@ from pathlib import Path
 import click
 
 from loophound import config
-from loophound.cli.env_file import missing_variables
-from loophound.cli.options import complete_optional_values, config_options, values
-from loophound.settings import server_options
+from loophound.cli.options import complete_values, config_options, values
+from loophound.env_file import missing_variables
+from loophound.settings import over, server_options
 
 
 class ServeCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, complete_optional_values(args))
+        return super().parse_args(ctx, complete_values(args))
 
 
 @click.command("serve", cls=ServeCommand, short_help="Serve an ASGI application.")
-@click.argument("app")
+@click.argument("app", envvar=[f"{config.ENV_PREFIX}APP", f"{config.UVICORN_ENV_PREFIX}APP"])
 @click.option("--config", "config_file", metavar="FILE", help="Read options from this TOML file, not pyproject.toml.")
 @click.option("--env-file", metavar="FILE", help="Set the variables in this file that the environment lacks.")
 @config_options(name for name, _ in config.options())
@@ -35,5 +35,5 @@ def command(
 
     if env_file is not None:
         os.environ |= missing_variables(env_file, os.environ)
-    options = server_options(config_file, Path.cwd()) | values(given)
-    serve(config.Config(app=app, **options))
+    options = over(server_options(config_file, Path.cwd()), values(given))
+    serve(config.Config(app, **options))

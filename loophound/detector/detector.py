@@ -47,9 +47,9 @@ class Detector:
     detector's, once as a stall ends, and once before with `ongoing` set when it outlasts a
     second. `record` appends each stall to a file, one JSON object a line. With `announce`,
     the observer process reports on standard error a stall that goes on while this process
-    cannot. Stalls in code that `allowances` or `loophound.allow_blocking()` cover are counted in
-    `allowed`, and not shown. Raises ConfigError for a threshold that is not above zero, or a record file
-    that cannot be written.
+    cannot, as a JSON line where `as_json` says so. Stalls in code that `allowances` or
+    `loophound.allow_blocking()` cover are counted in `allowed`, and not shown. Raises ConfigError
+    for a threshold that is not above zero, or a record file that cannot be written.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Detector:
         faces: Sequence[Face] = (),
         observer: bool = True,
         announce: bool = False,
+        as_json: bool = False,
         allowances: Sequence[Allowance] = (),
     ) -> None:
         if not 0 < threshold < float("inf"):
@@ -79,6 +80,7 @@ class Detector:
         self._record = os.path.abspath(record) if record is not None else None
         self._with_observer = observer
         self._announce = announce
+        self._as_json = as_json
         self._reporter = Reporter(make_origin(), SourceLines())
         self._loops: list[WatchedLoop] = []
         self._late_ns = 0  # when the last run ended in which a loop was late
@@ -208,6 +210,7 @@ class Detector:
                     "threshold_ns": self.threshold_ns,
                     "interval_ns": self.interval_ns,
                     "announce": self._announce,
+                    "as_json": self._as_json,
                     "record": self._record,
                 }
             )

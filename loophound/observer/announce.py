@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loophound.detector.diagnosis import diagnose
@@ -53,18 +54,26 @@ class Announcer:
     def _tell(self, stall: Stall) -> None:
         # A full disk or a closed terminal must not end the observer: the watched process
         # writes the final record all the same.
-        from rich.console import Console
-
         from loophound.dashboards.recorder import RecordFile
-        from loophound.dashboards.terminal import TerminalFace
 
         if self._settings.record is not None:
             with contextlib.suppress(Exception), RecordFile(self._settings.record) as record:
                 record(stall)
         if self._settings.announce:
             with contextlib.suppress(Exception):
-                TerminalFace(Console(file=sys.stderr))(stall)
+                self._face()(stall)
                 sys.stderr.flush()
+
+    def _face(self) -> Callable[[Stall], None]:
+        if self._settings.as_json:
+            from loophound.dashboards.json_face import JsonFace
+
+            return JsonFace(sys.stderr)
+        from rich.console import Console
+
+        from loophound.dashboards.terminal import TerminalFace
+
+        return TerminalFace(Console(file=sys.stderr))
 
 
 def thread_name(pid: int, native_id: int) -> str:

@@ -46,10 +46,11 @@ class Settings:
     layout: str
     threshold_ns: int
     interval_ns: int
-    announce: bool
+    announce: bool  # on standard error
     record: str | None
     runtime: tuple[int, int]  # between which addresses the interpreter's runtime state lies there
     worker: int = 0
+    as_json: bool = False  # what is announced is a JSON line
 
 
 @dataclass(slots=True)

@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
+from loophound.config import Config
 from loophound.server.heads import status_text
 
 if TYPE_CHECKING:
+    from loophound.server.access_format import LineFormat
     from loophound.server.cycle import Cycle
 
 logger = logging.getLogger("loophound.server")
@@ -70,6 +72,11 @@ class AccessLog:
             f'{self._prefix}{who} - "{scope["method"]} {cycle.target.decode("latin-1")} '
             f'HTTP/{scope["http_version"]}" {status_text(cycle.status)} {took_ms:.1f}ms\n'
         )
+        if self._timer is None:
+            self._timer = self._loop.call_later(INTERVAL_S, self._flush_and_wait)
+
+    def _add(self, line: str) -> None:
+        self._lines.append(line)
         if self._timer is None:
             self._timer = self._loop.call_later(INTERVAL_S, self._flush_and_wait)
 
@@ -167,9 +174,48 @@ def _descriptor_writer(fd: int) -> Callable[[bytes], int]:
     return write
 
 
-def access_log_of(loop: asyncio.AbstractEventLoop, use_colors: bool | None = None) -> AccessLog:
-    """By the logger `loophound.access` where it has a handler of its own, else by standard output."""
+class FormattedAccessLog(AccessLog):
+    """The same with lines that `line_of` makes."""
+
+    __slots__ = ("_line_of",)
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], int], line_of: Callable[[Cycle], str]
+    ) -> None:
+        super().__init__(loop, write, prefix="")
+        self._line_of = line_of
+
+    def record(self, cycle: Cycle) -> None:
+        try:
+            line = self._line_of(cycle)
+        except Exception as error:  # what the application has put into the scope must not fail its request
+            line = f"({cycle.describe()}: no line could be made: {error})"
+        self._add(line + "\n")
+
+
+def line_format_of(config: Config) -> LineFormat | None:
+    """What `--access-log-format` asks for. Raises ConfigError."""
+    if config.access_log_format is None:
+        return None
+    from loophound.server.access_format import LineFormat
+
+    return LineFormat(config.access_log_format)
+
+
+def access_log_of(loop: asyncio.AbstractEventLoop, config: Config, line_format: LineFormat | None = None) -> AccessLog:
+    """By the logger `loophound.access` where it has a handler of its own, else by standard output.
+
+    `line_format` is that of `--access-log-format`.
+    """
     access_logger = logging.getLogger("loophound.access")
-    if access_logger.handlers:
-        return AccessLog(loop, _record_writer(access_logger), prefix="")
-    return AccessLog(loop, writer(sys.stdout), colors=sys.stdout.isatty() if use_colors is None else use_colors)
+    own = bool(access_logger.handlers)
+    write = _record_writer(access_logger) if own else writer(sys.stdout)
+    if config.log_format == "json":
+        from loophound.server.access_json import json_lines
+
+        return FormattedAccessLog(loop, write, json_lines(line_format))
+    if line_format is not None:
+        return FormattedAccessLog(loop, write, line_format)
+    if own:
+        return AccessLog(loop, write, prefix="")
+    return AccessLog(loop, write, colors=sys.stdout.isatty() if config.use_colors is None else config.use_colors)

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from loophound.config import Config
 from loophound.errors import ConfigError
 
-_COLORS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "91"}
+TRACE = 5  # uvicorn's, below logging.DEBUG
+_COLORS = {"TRACE": "34", "DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "91"}
 _NAME_WIDTH = 10  # of the longest level's name, a colon and a space
 
 
@@ -28,21 +30,30 @@ class LevelFormatter(logging.Formatter):
         return f"{name}:{padding}{record.message}"
 
 
-def configure(level: str, use_colors: bool | None = None, file: str | dict[str, Any] | None = None) -> None:
-    """Set up logging by `file` (or by what would be in it), else in the usual way.
+def configure(config: Config) -> None:
+    """Set up logging by the file of `--log-config` (or by what would be in it), else in the usual way.
 
     Then the `loophound` logger gets a level, and a handler unless it has one by now. Raises ConfigError.
     """
     logger = logging.getLogger("loophound")
-    if file is not None:
-        _configure_by(file)
-    if file is None or logger.level == logging.NOTSET:  # else the file has said how much is told
-        logger.setLevel(level.upper())
+    logging.addLevelName(TRACE, "TRACE")
+    if config.log_config is not None:
+        _configure_by(config.log_config)
+    if config.log_config is None or logger.level == logging.NOTSET:  # else the file has said how much is told
+        logger.setLevel(config.log_level.upper())
     if not logger.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(LevelFormatter(colors=sys.stderr.isatty() if use_colors is None else use_colors))
+        handler.setFormatter(_formatter(config))
         logger.addHandler(handler)
         logger.propagate = False
+
+
+def _formatter(config: Config) -> logging.Formatter:
+    if config.log_format == "json":
+        from loophound.json_lines import JsonFormatter  # text does without
+
+        return JsonFormatter()
+    return LevelFormatter(colors=sys.stderr.isatty() if config.use_colors is None else config.use_colors)
 
 
 def _configure_by(file: str | dict[str, Any]) -> None:

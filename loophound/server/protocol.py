@@ -147,7 +147,8 @@ class HttpConnection(asyncio.Protocol):
         else:
             self.client = None
             self.client_text = "unix"
-            self.server = (self.site.unix_path, None) if self.site.unix_path else None
+            own = transport.get_extra_info("sockname")
+            self.server = (own, None) if own and type(own) is str else None
         self.tls = None if self.site.tls is None else self.site.tls.extension(transport)
         if self.site.write_limits:
             self.transport.set_write_buffer_limits(*self.site.write_limits)
@@ -603,7 +604,9 @@ class HttpConnection(asyncio.Protocol):
                 return
         if not self._reading and not self.transport.is_closing():
             self._reading = True
-            self.transport.resume_reading()
+            # In the connection's own context: asyncio would go on reading in that of the request which is at
+            # work, and the next request would inherit its variables.
+            self._context.copy().run(self.transport.resume_reading)
 
     # -- the end
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, cast
 
-from loophound.config import Config, LoopKind
+from loophound.addresses import UnixAddress
+from loophound.config import Config
 from loophound.errors import StartupError
 from loophound.server import logs, sockets
-from loophound.server.access_log import access_log_of
+from loophound.server.access_log import access_log_of, line_format_of
 from loophound.server.asgi import Application
 from loophound.server.bounds import bounds_of, timeouts_of
 from loophound.server.collector import collector_relaxed
 from loophound.server.heads import heads_of
 from loophound.server.hooks import Hooks
-from loophound.server.importer import load_application
+from loophound.server.importer import import_attribute, load_application
 from loophound.server.lifespan import Lifespan
 from loophound.server.limits import at_most_at_once, at_most_in_all
 from loophound.server.protocol import HttpConnection
@@ -39,14 +42,17 @@ class Server:
     """Serves one application on one event loop; can be used once.
 
     `run()` makes a loop of its own; `serve()` runs in the caller's. Setting `should_exit`
-    from any thread stops it gracefully.
+    from any thread stops it gracefully, setting `force_exit` at once. `started` says whether it
+    accepts connections, `servers` are its listeners then.
     """
 
     def __init__(self, config: Config, hooks: Hooks | None = None) -> None:
         self.config = config
         self.started = False
         self.sockets: list[socket.socket] = []
+        self.servers: list[asyncio.Server] = []
         self._hooks = hooks
+        self._app: Application | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked = asyncio.Event()
         self._stop_forced = asyncio.Event()
@@ -54,6 +60,7 @@ class Server:
         self._tls: Tls | None = None
         self._proxies = proxies_of(config)
         self._heads = heads_of(config)
+        self._line_format = line_format_of(config)
 
     @property
     def should_exit(self) -> bool:
@@ -62,6 +69,15 @@ class Server:
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
         if value and not self._stops:
+            self.stop()
+
+    @property
+    def force_exit(self) -> bool:
+        return self._stops > 1
+
+    @force_exit.setter
+    def force_exit(self, value: bool) -> None:
+        while value and self._stops < 2:
             self.stop()
 
     def stop(self) -> int:
@@ -83,15 +99,19 @@ class Server:
             # On the loop, which it blocks for a millisecond: no handshake may read the context meanwhile.
             self._loop.call_soon_threadsafe(self._tls.reload)
 
-    def run(self) -> None:
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal or `should_exit`. Raises StartupError when the server cannot start."""
-        logs.configure(self.config.log_level, self.config.use_colors, self.config.log_config)
+        logs.configure(self.config)
+        # Before there is a loop: modules may run one of their own while they are imported.
+        self._app = load_application(self.config)
         with asyncio.Runner(loop_factory=loop_factory(self.config.loop)) as runner:
-            runner.run(self.serve())
+            runner.run(self.serve(sockets))
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve in the running loop, on `sockets` if given. Raises StartupError."""
         self._loop = asyncio.get_running_loop()
+        if self._app is None:  # run() has not done it
+            logs.configure(self.config)
         self._take_stops()
         self._tell_starting()
         with ExitStack() as at_end:
@@ -102,7 +122,7 @@ class Server:
 
                 self._tls = Tls(self.config)
                 at_end.enter_context(reload_handled(self.reload_certificate))
-            app = load_application(self.config)
+            app = self._app or load_application(self.config)
             self.sockets = self._bind(at_end) if sockets is None else sockets
             lifespan = Lifespan(app, self.config.lifespan)
             await lifespan.startup()
@@ -115,15 +135,15 @@ class Server:
         bound = sockets.bind(self.config)
         for sock in bound:
             at_end.callback(sock.close)
-        path = self.config.uds
-        if path is not None:
-            at_end.callback(sockets.remove_socket_file, path, os.stat(path).st_ino)
+        for address in sockets.addresses_of(self.config):
+            if isinstance(address, UnixAddress):
+                at_end.callback(sockets.remove_socket_file, address.path, os.stat(address.path).st_ino)
         return bound
 
     def _site(self, app: Application, lifespan: Lifespan, at_end: ExitStack) -> Site:
         config = self.config
         assert self._loop is not None
-        access_log = access_log_of(self._loop, config.use_colors) if config.access_log else None
+        access_log = access_log_of(self._loop, config, self._line_format) if config.access_log else None
         if access_log is not None:
             at_end.callback(access_log.close)
         site = Site(
@@ -134,17 +154,23 @@ class Server:
             access_log=access_log,
             observed=self._hooks is not None,
             keeps_alive=config.timeout_keep_alive > 0,
-            unix_path=config.uds,
             tls=self._tls,
             proxies=self._proxies,
             heads=self._heads,
             websocket=_websocket_options(config),
             bounds=bounds_of(config),
         )
+        if access_log is not None and self._line_format is not None:
+            site.app = self._line_format.around(site.app)
+        if config.log_level == "trace":
+            from loophound.server.trace import traced
+
+            site.app = traced(site.app)
         if config.limit_concurrency is not None:
             site.app = at_most_at_once(site, site.app, config.limit_concurrency)
         if config.limit_max_requests is not None:
-            site.app = at_most_in_all(site.app, config.limit_max_requests, self.stop)
+            most = config.limit_max_requests + random.randint(0, config.limit_max_requests_jitter)
+            site.app = at_most_in_all(site.app, most, self.stop)
         return site
 
     async def _serve_until_stopped(self, site: Site) -> None:
@@ -153,13 +179,9 @@ class Server:
         # Said before the first request is accepted and after the kernel accepts: whoever reads it can connect.
         for sock in self.sockets:
             logger.info("Loophound running on %s (Press CTRL+C to quit)", sockets.address_of(sock, site.scheme))
-        tls: dict[str, Any] = {}
-        if site.tls is not None:
-            tls = {"ssl": site.tls.context, "ssl_handshake_timeout": config.timeout_head}
-        listeners = [
-            await site.loop.create_server(lambda: HttpConnection(site), sock=sock, backlog=config.backlog, **tls)
-            for sock in self.sockets
-        ]
+        # Connections take over the context in which their listener was made, and requests theirs.
+        context = Context() if config.reset_contextvars else None
+        self.servers = await site.loop.create_task(self._listen(site), context=context)
         sweep = Sweep(site, timeouts_of(config))
         sweep.start()
         try:
@@ -169,12 +191,21 @@ class Server:
                 await self._stop_asked.wait()
         finally:
             logger.info("Shutting down")
-            for listener in listeners:
-                listener.close()
+            for server in self.servers:
+                server.close()
             await end_requests(site, config.timeout_graceful_shutdown, self._stop_forced)
             sweep.stop()
             self._tell_stopping()
             self.started = False
+
+    async def _listen(self, site: Site) -> list[asyncio.Server]:
+        tls: dict[str, Any] = {}
+        if site.tls is not None:
+            tls = {"ssl": site.tls.context, "ssl_handshake_timeout": self.config.timeout_head}
+        return [
+            await site.loop.create_server(lambda: HttpConnection(site), sock=sock, backlog=self.config.backlog, **tls)
+            for sock in self.sockets
+        ]
 
     def _tell_starting(self) -> None:
         if self._hooks is not None and self._loop is not None:
@@ -215,8 +246,16 @@ def _websocket_options(config: Config) -> WebSocketOptions | None:
     )
 
 
-def loop_factory(kind: LoopKind) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop; `auto` is uvloop where it is installed. Raises StartupError."""
+def loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop: `auto` is uvloop's where it is installed, `module:attribute` names one.
+
+    Raises StartupError.
+    """
+    if ":" in kind:
+        factory = import_attribute(kind)
+        if not callable(factory):
+            raise StartupError(f"--loop {kind}: a function that makes an event loop is wanted; got {factory!r}")
+        return cast(Callable[[], asyncio.AbstractEventLoop], factory)
     if kind == "asyncio":
         return asyncio.new_event_loop
     try:

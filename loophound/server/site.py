@@ -84,7 +84,6 @@ class Site:
         "targets",
         "timed",
         "tls",
-        "unix_path",
         "unread_bytes",
         "websocket",
         "write_limits",
@@ -100,7 +99,6 @@ class Site:
         access_log: AccessLog | None = None,
         observed: bool = False,
         keeps_alive: bool = True,
-        unix_path: str | None = None,
         tls: Tls | None = None,
         proxies: Proxies | None = None,
         heads: ResponseHeads | None = None,
@@ -117,7 +115,6 @@ class Site:
         self.marks_each = False  # an observer needs each request's task to be marked by itself
         self.timed = observed or access_log is not None
         self.keeps_alive = keeps_alive
-        self.unix_path = unix_path
         self.websocket = websocket  # None: the protocol is not spoken
         self.tls = tls
         self.proxies = proxies

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 
+from loophound.addresses import Address, Descriptor, TcpAddress, UnixAddress, parse_address
 from loophound.config import Config
 from loophound.errors import StartupError
 
@@ -15,13 +16,41 @@ from loophound.errors import StartupError
 SOCKET_FILE_MODE = 0o666
 
 
+def addresses_of(config: Config) -> list[Address]:
+    """Where `config` says to listen."""
+    if config.bind:
+        return [parse_address(text) for text in config.bind]
+    if config.fd is not None:
+        return [Descriptor(config.fd)]
+    if config.uds is not None:
+        return [UnixAddress(config.uds)]
+    return [TcpAddress(config.host or "", config.port)]
+
+
 def bind(config: Config) -> list[socket.socket]:
     """The sockets that `config` asks for, bound but not yet listening. Raises StartupError."""
-    if config.fd is not None:
-        return [_take_over(config.fd)]
-    if config.uds is not None:
-        return [_bind_unix(config.uds)]
-    return _bind_host(config.host, config.port)
+    bound: list[socket.socket] = []
+    try:
+        for address in addresses_of(config):
+            bound += _bind_one(address, bool(config.bind))
+    except StartupError:
+        for sock in bound:
+            if sock.family == socket.AF_UNIX:
+                with contextlib.suppress(OSError):
+                    os.unlink(sock.getsockname())
+            sock.close()
+        raise
+    return bound
+
+
+def _bind_one(address: Address, by_bind: bool) -> list[socket.socket]:
+    match address:
+        case Descriptor(fd):
+            return [_take_over(fd, f"--bind fd://{fd}" if by_bind else f"--fd {fd}")]
+        case UnixAddress(path):
+            return [_bind_unix(path, "--bind" if by_bind else "--uds")]
+        case TcpAddress(host, port):
+            return _bind_host(host, port, by_bind)
 
 
 def address_of(sock: socket.socket, scheme: str = "http") -> str:
@@ -49,7 +78,7 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
             raise StartupError(_cannot_listen(address_of(sock).removeprefix("http://"), error)) from None
 
 
-def _bind_host(host: str, port: int) -> list[socket.socket]:
+def _bind_host(host: str, port: int, by_bind: bool) -> list[socket.socket]:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -64,7 +93,7 @@ def _bind_host(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for sock in sockets:
             sock.close()
-        raise StartupError(_cannot_listen(where, error)) from None
+        raise StartupError(_cannot_listen(where, error, "--bind" if by_bind else "")) from None
     return sockets
 
 
@@ -83,8 +112,8 @@ def _bind_tcp(family: int, kind: int, protocol: int, address: object) -> socket.
     return sock
 
 
-def _bind_unix(path: str) -> socket.socket:
-    _clear_stale(path)
+def _bind_unix(path: str, option: str) -> socket.socket:
+    _clear_stale(path, option)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
@@ -92,31 +121,31 @@ def _bind_unix(path: str) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise StartupError(_cannot_listen(f"unix:{path}", error)) from None
+        raise StartupError(_cannot_listen(f"unix:{path}", error, option)) from None
     return sock
 
 
-def _take_over(fd: int) -> socket.socket:
+def _take_over(fd: int, where: str) -> socket.socket:
     """The socket that a supervisor such as systemd or circus has bound, and passed on."""
     try:
         sock = socket.socket(fileno=os.dup(fd))  # the parent's own stays open
     except OSError as error:
-        raise StartupError(f"cannot listen on --fd {fd}: {error.strerror}") from None
+        raise StartupError(f"cannot listen on {where}: {error.strerror}") from None
     if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX) or sock.type != socket.SOCK_STREAM:
         sock.close()
-        raise StartupError(f"cannot listen on --fd {fd}: it is no stream socket")
+        raise StartupError(f"cannot listen on {where}: it is no stream socket")
     sock.setblocking(False)
     return sock
 
 
-def _clear_stale(path: str) -> None:
+def _clear_stale(path: str, option: str) -> None:
     """Remove the socket file of a server that is no more; leave a living one, and what is no socket, alone."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return  # nothing there, or bind() will say what is wrong
     if not stat.S_ISSOCK(mode):
-        raise StartupError(f"cannot listen on unix:{path}: the path exists and is no socket; choose another --uds")
+        raise StartupError(f"cannot listen on unix:{path}: the path exists and is no socket; choose another {option}")
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(1.0)
     try:
@@ -127,22 +156,24 @@ def _clear_stale(path: str) -> None:
     except OSError:
         pass  # bind() will say what is wrong
     else:
-        raise StartupError(f"cannot listen on unix:{path}: a server listens there; stop it or choose another --uds")
+        raise StartupError(f"cannot listen on unix:{path}: a server listens there; stop it or choose another {option}")
     finally:
         probe.close()
 
 
-def _cannot_listen(where: str, error: OSError) -> str:
+def _cannot_listen(where: str, error: OSError, option: str = "") -> str:
+    """`option` is what said where to listen; where it is empty, --host and --port did."""
     unix = where.startswith("unix:")
-    option = "--uds" if unix else "--port"
+    option = option or "--port"
     if error.errno == errno.EADDRINUSE:
-        remedy = "choose another --uds" if unix else "choose another --port, or 0 for a free one"
+        remedy = f"choose another {option}" + (", or 0 for a free one" if option == "--port" else "")
         return f"cannot listen on {where}: the address is in use; {remedy}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        remedy = "ports below 1024 want privileges; choose a higher --port"
+        remedy = f"ports below 1024 want privileges; choose a higher {option}"
         if unix:
             remedy = "choose a directory that you may write to"
         return f"cannot listen on {where}: permission denied; {remedy}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {where}: it is no address of this machine; choose another --host"
+        option = "--host" if option == "--port" else option
+        return f"cannot listen on {where}: it is no address of this machine; choose another {option}"
     return f"cannot listen on {where}: {error.strerror or error}; check {option}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loophound.cli.env_file import missing_variables
+from loophound.env_file import missing_variables
 from loophound.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import loophound.server
 from loophound.cli import main
-from loophound.config import Config, flag_of, options
+from loophound.config import Config, flag_of, options, table
 from loophound.errors import ConfigError, StartupError
 
 
@@ -62,11 +62,19 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = types.ModuleType("loophound.detector.detector")
     module.Detector = FakeDetector  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for name in [name for name in os.environ if name.startswith("LOOPHOUND_")]:
+    for name in [name for name in os.environ if name.startswith(("LOOPHOUND_", "UVICORN_"))]:
         monkeypatch.delenv(name)
 
 
-OFF = ("access_log", "proxy_headers", "ws_per_message_deflate", "use_colors", "server_header", "date_header")
+# Options that mean nothing by themselves, and with which others they do.
+TLS = ("--ssl-certfile=c", "--ssl-ca-certs=a")
+COMPANIONS = {
+    "record": ("--detect-blocking",),
+    "ledger": ("--detect-blocking",),
+    **{f"ssl_{name}": TLS for name in ("keyfile", "keyfile_password", "ca_certs", "ciphers", "cert_reqs")},
+}
+# What no rule can make up.
+SAMPLES = {"headers": "X-A: b", "bind": "unix:/s"}
 
 
 def served(*words: str) -> Config:
@@ -80,35 +88,25 @@ def test_defaults() -> None:
     assert events == ["run"]
 
 
-def test_every_option_reaches_config() -> None:
-    given = {
-        "host": "::1", "port": "81", "uds": "/s", "fd": None, "factory": None, "app_dir": "d", "loop": "asyncio",
-        "lifespan": "off", "root_path": "/r", "backlog": "5", "log_level": "error", "access_log": None,
-        "log_config": "l.ini", "use_colors": None, "headers": "X-A: b", "server_header": None, "date_header": None,
-        "limit_concurrency": "5", "limit_max_requests": "6",
-        "timeout_keep_alive": "1", "timeout_head": "2", "timeout_graceful_shutdown": "none",
-        "ssl_certfile": "c", "ssl_keyfile": "k", "ssl_keyfile_password": "p", "ssl_version": "1.3",
-        "ssl_cert_reqs": "2", "ssl_ca_certs": "a", "ssl_ciphers": "x",
-        "ws": "none", "ws_max_size": "1", "ws_max_queue": "2", "ws_ping_interval": "3", "ws_ping_timeout": "none",
-        "ws_per_message_deflate": None,
-        "proxy_headers": None, "forwarded_allow_ips": "*", "forwarded_fields": "for",
-        "detect_blocking": "50", "record": "f", "ledger": "l",
-    }  # fmt: skip
-    assert set(given) == {name for name, _ in options()}
-    off = {name: f"--no-{name.replace('_', '-')}" for name in OFF}
-    flags = {"factory": "--factory"} | off
-    words = [flags.get(name, f"{flag_of(name)}={value}") for name, value in given.items() if name != "fd"]
-    assert served(*words, "app:app") == Config(
-        app="app:app", host="::1", port=81, uds="/s", factory=True, app_dir="d", loop="asyncio", lifespan="off",
-        root_path="/r", backlog=5, log_level="error", access_log=False, timeout_keep_alive=1, timeout_head=2,
-        timeout_graceful_shutdown=None, detect_blocking=50, record="f", ledger="l",
-        ssl_certfile="c", ssl_keyfile="k", ssl_keyfile_password="p", ssl_version="1.3",
-        log_config="l.ini",
-        use_colors=False, headers=("X-A: b",), server_header=False, date_header=False, limit_concurrency=5,
-        limit_max_requests=6, ws="none", ws_max_size=1, ws_max_queue=2, ws_ping_interval=3, ws_ping_timeout=None,
-        ws_per_message_deflate=False, proxy_headers=False, forwarded_allow_ips="*", forwarded_fields="for",
-        ssl_cert_reqs="required", ssl_ca_certs="a", ssl_ciphers="x",
-    )  # fmt: skip
+def other_value(name: str) -> tuple[str, Any]:
+    """Words of the command line for a value that is not the default, and the value."""
+    spec, kind, default = table()[name]
+    flag = flag_of(name)
+    if kind.type is bool:
+        return (f"--no-{flag[2:]}", False) if default is not False else (flag, True)
+    if kind.choices:
+        value: Any = next(choice for choice in kind.choices[::-1] if choice != default or len(kind.choices) == 1)
+    elif kind.type in (int, float):
+        value = kind.type((spec.minimum or spec.above or 0) + 7)
+    else:
+        value = SAMPLES.get(name, "text")
+    return f"{flag}={value}", (value,) if kind.type is tuple else value
+
+
+@pytest.mark.parametrize("name", [name for name, _ in options()])
+def test_every_option_reaches_config(name: str) -> None:
+    word, value = other_value(name)
+    assert getattr(served(*COMPANIONS.get(name, ()), word, "app:app"), name) == value
 
 
 def test_headers_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +114,39 @@ def test_headers_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served("a:a").headers == ("X-A: 1", "X-B: 2")
     assert served("a:a", "--header", "X-C: 3", "--header=X-D:4").headers == ("X-C: 3", "X-D:4")
     assert served("a:a", "--fd=3").fd == 3
+
+
+def test_addresses_in_number() -> None:
+    assert served("a:a", "--bind", ":80", "--bind=unix:/s").bind == (":80", "unix:/s")
+
+
+def test_a_place_to_listen_wins_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.loophound.server]\nbind = [':80']")
+    assert served("a:a").bind == (":80",)
+    assert (served("a:a", "--port=81").bind, served("a:a", "--port=81").port) == ((), 81)
+    monkeypatch.setenv("LOOPHOUND_PORT", "82")
+    assert (served("a:a").bind, served("a:a").port) == ((), 82)
+    assert (served("a:a", "--uds=/s").uds, served("a:a", "--uds=/s").port) == ("/s", 8000)
+    assert served("a:a", "--bind=unix:/s").bind == ("unix:/s",)
+
+
+def test_flags_may_have_a_value() -> None:
+    settings = served("--ws-per-message-deflate", "false", "--access-log=FALSE", "--factory", "true", "a:a")
+    assert (settings.ws_per_message_deflate, settings.access_log, settings.factory) == (False, False, True)
+    assert served("--ws-per-message-deflate", "true", "a:a").ws_per_message_deflate
+    assert (served("--factory", "a:a").app, served("a:a", "--factory").factory) == ("a:a", True)
+
+
+def test_a_flag_with_another_value_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--access-log=perhaps", "a:a"]) == 2
+    assert capsys.readouterr().err == "loophound: --access-log takes true or false; got 'perhaps'\n"
+
+
+@pytest.mark.parametrize("prefix", ["LOOPHOUND", "UVICORN"])
+def test_the_application_from_the_environment(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{prefix}_APP", "shop:app")
+    assert served().app == "shop:app"
+    assert served("a:a").app == "a:a"
 
 
 @pytest.mark.parametrize("words", [["--detect-blocking", "app:app"], ["app:app", "--detect-blocking"]])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from loophound.config import Config
 from loophound.errors import ConfigError
 from loophound.server import logs
 from loophound.server.access_log import access_log_of
@@ -27,6 +28,7 @@ def loggers_as_before() -> Iterator[None]:
     before = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
     loggers[1].handlers.clear()
     loggers[1].propagate = True
+    loggers[1].setLevel(logging.NOTSET)
     yield
     for logger, (level, handlers, propagate) in zip(loggers, before, strict=True):
         for handler in logger.handlers:
@@ -51,7 +53,7 @@ def test_a_json_file(tmp_path: Path) -> None:
     file = tmp_path / "log.json"
     target = tmp_path / "out"
     file.write_text(json.dumps(settings(target, **{"": {"handlers": ["file"], "propagate": False}})))
-    logs.configure("warning", None, str(file))
+    logs.configure(Config("a:a", log_level="warning", log_config=str(file)))
     logging.getLogger("loophound.server").info("not told")
     logging.getLogger("loophound.server").warning("told")
     assert target.read_text() == "loophound.server WARNING told\n"
@@ -60,7 +62,7 @@ def test_a_json_file(tmp_path: Path) -> None:
 def test_the_level_of_the_file_counts(tmp_path: Path) -> None:
     target = tmp_path / "out"
     given = {"handlers": ["file"], "level": "DEBUG", "propagate": False}
-    logs.configure("info", None, settings(target, **{"": given}))
+    logs.configure(Config("a:a", log_level="info", log_config=settings(target, **{"": given})))
     logging.getLogger("loophound.server").debug("told")
     assert "told" in target.read_text()
 
@@ -73,7 +75,7 @@ def test_an_ini_file(tmp_path: Path) -> None:
         "[logger_l]\nqualname=loophound\nhandlers=h\nlevel=INFO\npropagate=0\n"
         f"[handler_h]\nclass=FileHandler\nargs=({str(target)!r},)\n"
     )
-    logs.configure("info", None, str(file))
+    logs.configure(Config("a:a", log_level="info", log_config=str(file)))
     logging.getLogger("loophound.server").info("told")
     assert target.read_text() == "told\n"
 
@@ -94,7 +96,7 @@ def test_mistakes_are_told(name: str, text: str | None, why: str, tmp_path: Path
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=rf"--log-config .*{name}: .*{why}"):
-        logs.configure("info", None, str(tmp_path / name))
+        logs.configure(Config("a:a", log_level="info", log_config=str(tmp_path / name)))
 
 
 def test_yaml_wants_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +105,10 @@ def test_yaml_wants_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file.write_text(json.dumps(settings(target, **{"": {"handlers": ["file"], "propagate": False}})))
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigError, match="YAML wants the package PyYAML"):
-        logs.configure("info", None, str(file))
+        logs.configure(Config("a:a", log_level="info", log_config=str(file)))
     # JSON is YAML too.
     monkeypatch.setitem(sys.modules, "yaml", SimpleNamespace(safe_load=json.loads, YAMLError=ValueError))
-    logs.configure("info", None, str(file))
+    logs.configure(Config("a:a", log_level="info", log_config=str(file)))
     logging.getLogger("loophound").info("told")
     assert target.read_text() == "loophound INFO told\n"
 
@@ -114,8 +116,8 @@ def test_yaml_wants_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_access_log_by_a_handler_of_its_own(tmp_path: Path) -> None:
     target = tmp_path / "out"
     given = {"handlers": ["file"], "level": "INFO", "propagate": False}
-    logs.configure("info", None, settings(target, **{".access": given}))
-    log = access_log_of(FakeLoop())  # type: ignore[arg-type]
+    logs.configure(Config("a:a", log_level="info", log_config=settings(target, **{".access": given})))
+    log = access_log_of(FakeLoop(), Config("a:a"))  # type: ignore[arg-type]
     log.record(Line(b"/%s"))  # type: ignore[arg-type]
     log.record(Line())  # type: ignore[arg-type]
     log.close()
