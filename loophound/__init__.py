@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from loophound.config import Config
     from loophound.detector.detector import Detector
     from loophound.detector.records import BlockingCall, Stall
+    from loophound.errors import BlockingCallError
+    from loophound.middleware.blocking_calls import BlockingCallMiddleware
     from loophound.middleware.offload import OffloadMiddleware
     from loophound.offloading.errors import (
         OffloadError,
@@ -37,6 +39,8 @@ __all__ = [
     "offload",
     "register_executor",
     "OffloadMiddleware",
+    "BlockingCallMiddleware",
+    "BlockingCallError",
     "OffloadError",
     "OffloadPicklingError",
     "OffloadQueueFullError",
@@ -57,6 +61,8 @@ _HOMES = {
     "offload": "loophound.offloading.mark",
     "register_executor": "loophound.offloading.pools",
     "OffloadMiddleware": "loophound.middleware.offload",
+    "BlockingCallMiddleware": "loophound.middleware.blocking_calls",
+    "BlockingCallError": "loophound.errors",
     "OffloadError": "loophound.offloading.errors",
     "OffloadPicklingError": "loophound.offloading.errors",
     "OffloadQueueFullError": "loophound.offloading.errors",

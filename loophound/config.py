@@ -60,6 +60,7 @@ class Option:
     flag: str = ""  # where it is not named after the field
     other_env: str = ""  # a variable of another name, which counts where ours is not set
     aliases: Mapping[str, str] = field(default_factory=dict)  # further words for its values
+    words: tuple[str, ...] = ()  # what a number may be instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +236,14 @@ class Config:
     # Set the variables in this file that the environment lacks, at once: other options may come from them.
     env_file: str | os.PathLike[str] | None = None
 
-    detect_blocking: float | None = option(
+    detect_blocking: float | str | None = option(
         None,
-        "Report whoever blocks the event loop longer than MS milliseconds.",
-        metavar="MS",
+        "Report whoever blocks the event loop longer than MS milliseconds, and synchronous calls in requests; stalls"
+        " or calls takes one of the two.",
+        metavar="MS|stalls|calls",
         above=0,
         optional_value=f"{DEFAULT_THRESHOLD_MS:g}",
+        words=("stalls", "calls"),
     )
     record: str | None = option(None, "Append each stall to this file, one JSON record a line.", metavar="FILE")
     ledger: str | None = option(
@@ -255,6 +258,18 @@ class Config:
     def uses_tls(self) -> bool:
         return self.ssl_certfile is not None or self.ssl_context_factory is not None
 
+    @property
+    def threshold_ms(self) -> float | None:
+        """From where a stall counts; None where stalls are not looked for."""
+        if self.detect_blocking in (None, "calls"):
+            return None
+        return DEFAULT_THRESHOLD_MS if isinstance(self.detect_blocking, str) else self.detect_blocking
+
+    @property
+    def flags_calls(self) -> bool:
+        """Whether synchronous calls within requests are flagged."""
+        return self.detect_blocking not in (None, "stalls")
+
     def __post_init__(self) -> None:
         if self.env_file is not None:
             from loophound.env_file import missing_variables
@@ -268,6 +283,8 @@ class Config:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
         if self.ledger is not None and self.detect_blocking is None:
             raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
+        if self.ledger is not None and self.detect_blocking == "calls":
+            raise ConfigError("--ledger keeps stalls, which --detect-blocking=calls leaves out")
         if self.h11_max_incomplete_event_size is not None:
             self.limit_head = self.h11_max_incomplete_event_size
         self._check_addresses()
@@ -385,7 +402,7 @@ def parse(name: str, text: str, label: str | None = None) -> Any:
         if kind.type is tuple:  # in the environment, one a line
             value = tuple(line.strip() for line in text.splitlines() if line.strip())
         else:
-            value = TRUTHS[text.lower()] if kind.type is bool else kind.type(text)
+            value = TRUTHS[text.lower()] if kind.type is bool else text if text in spec.words else kind.type(text)
     except (KeyError, ValueError):
         raise _refusal(name, text, label) from None
     check(name, value, label)
@@ -395,7 +412,7 @@ def parse(name: str, text: str, label: str | None = None) -> Any:
 def check(name: str, value: Any, label: str | None = None) -> None:
     """Hold a value against the type and the limits of its option. Raises ConfigError."""
     spec, kind, _ = table()[name]
-    if (value is None and kind.nullable) or (kind.mapping and isinstance(value, dict)):
+    if (value is None and kind.nullable) or (kind.mapping and isinstance(value, dict)) or _is_word(spec, value):
         return
     if not _has_type(value, kind.type) or not _is_choice(kind, value):
         raise _refusal(name, value, label or flag_of(name))
@@ -405,6 +422,10 @@ def check(name: str, value: Any, label: str | None = None) -> None:
 
 def _is_choice(kind: Kind, value: Any) -> bool:
     return not kind.choices or value in kind.choices or (kind.importable and ":" in value)
+
+
+def _is_word(spec: Option, value: Any) -> bool:
+    return isinstance(value, str) and value in spec.words
 
 
 def _has_type(value: Any, wanted: type) -> bool:
@@ -444,10 +465,10 @@ def wanted(name: str) -> str:
         return f"{spec.metavar}, repeatable"
     if kind.type is bool:
         return "true or false"
-    unit = {"MS": " of milliseconds", "SECONDS": " of seconds"}.get(spec.metavar, "")
+    unit = {"MS": " of milliseconds", "SECONDS": " of seconds"}.get(spec.metavar.partition("|")[0], "")
     noun = "a whole number" if kind.type is int else f"a number{unit}"
     if spec.above is not None:
-        return f"{noun} above {spec.above:g}"
+        return " or ".join([f"{noun} above {spec.above:g}", *spec.words])
     if spec.maximum is not None:
         return f"{noun} from {spec.minimum or 0:g} to {spec.maximum:g}"
     return noun if spec.minimum is None else f"{noun}, at least {spec.minimum:g}"
@@ -458,7 +479,7 @@ def _kind(hint: Any) -> Kind:
     union = get_origin(hint) in (Union, UnionType)
     parts = [part for part in get_args(hint) if part is not NoneType] if union else [hint]
     mapping = any(get_origin(part) is dict for part in parts)
-    inner, *text = [part for part in parts if get_origin(part) is not dict]
+    inner, *text = [part for part in parts if get_origin(part) is not dict]  # a number before the words for it
     if get_origin(inner) is Literal:
         return Kind(str, choices=get_args(inner), importable=text == [str], nullable=nullable)
     if get_origin(inner) is tuple:

@@ -27,3 +27,9 @@ class StartupError(LoophoundError):
     """The server cannot start: the application, its lifespan or the address is at fault."""
 
     exit_code = STARTUP_EXIT_CODE
+
+
+class BlockingCallError(RuntimeError):
+    """A synchronous call within a request was refused before it happened: `action="raise"` of the
+    BlockingCallMiddleware. The message names the call, the line that makes it, and what to write instead.
+    """

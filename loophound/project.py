@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KEYS = ("allow", "server")
 ALLOWANCE_KEYS = ("code", "reason")
+EXAMPLE = '{ code = "app.rules:load", reason = "read once" }'
 
 
 def find_pyproject(directory: Path) -> Path | None:
@@ -48,22 +49,26 @@ def allowances(file: Path) -> list[Allowance]:
 
 
 def _allowances(entries: Any, where: str) -> Iterator[Allowance]:
+    if not isinstance(entries, list):
+        raise ConfigError(f"{where} is a list of tables such as {EXAMPLE}")
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{where}, entry {number} is a table such as {EXAMPLE}; got {entry!r}")
+        yield allowance(entry, f"{where}, entry {number}")
+
+
+def allowance(entry: dict[str, Any], where: str) -> Allowance:
+    """The allowance that a table makes. Raises ConfigError, which begins with `where`."""
     # Imported here: a server without detection reads its own options by this module.
     from loophound.detector.allowances import Allowance
 
-    example = '{ code = "app.rules:load", reason = "read once" }'
-    if not isinstance(entries, list):
-        raise ConfigError(f"{where} is a list of tables such as {example}")
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{where}, entry {number} is a table such as {example}; got {entry!r}")
-        check_keys(entry, ALLOWANCE_KEYS, f"{where}, entry {number}")
-        for key in ALLOWANCE_KEYS:
-            if not isinstance(entry.get(key), str) or not entry[key].strip():
-                raise ConfigError(f"{where}, entry {number} needs a {key}, as {example} has")
-        if not all(part.isidentifier() for part in entry["code"].replace(":", ".", 1).split(".")):
-            raise ConfigError(f'{where}, entry {number}: code is "module" or "module:function"; got {entry["code"]!r}')
-        yield Allowance(entry["code"], entry["reason"])
+    check_keys(entry, ALLOWANCE_KEYS, where)
+    for key in ALLOWANCE_KEYS:
+        if not isinstance(entry.get(key), str) or not entry[key].strip():
+            raise ConfigError(f"{where} needs a {key}, as {EXAMPLE} has")
+    if not all(part.isidentifier() for part in entry["code"].replace(":", ".", 1).split(".")):
+        raise ConfigError(f'{where}: code is "module" or "module:function"; got {entry["code"]!r}')
+    return Allowance(entry["code"], entry["reason"])
 
 
 def check_keys(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:

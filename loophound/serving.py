@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from loophound.config import Config
 from loophound.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loophound.server.hooks import Hooks
 
 
 def run(app: Any, **options: Any) -> None:
@@ -32,7 +36,17 @@ def serve(config: Config) -> None:
         Server(config).run()
         return
     # Imported here: without detection, not a line of the detector is in the process.
-    from loophound.cli.detection import detection
+    with ExitStack() as at_end:
+        hooks: Hooks | None = None
+        if config.threshold_ms is not None:
+            from loophound.cli.detection import detection
 
-    with detection(config.detect_blocking, config.record, config.ledger, config.log_format) as detector:
-        Server(config, hooks=detector.hooks).run()
+            hooks = at_end.enter_context(
+                detection(config.threshold_ms, config.record, config.ledger, config.log_format)
+            ).hooks
+        if config.flags_calls:
+            from loophound.calls.hooks import CallHooks
+            from loophound.cli.calls import flagging
+
+            hooks = CallHooks(at_end.enter_context(flagging(config.record, log_format=config.log_format)), hooks)
+        Server(config, hooks=hooks).run()

@@ -64,6 +64,10 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
     from loophound.cli.detection import detection
 
     threshold_ms = settings.get("detect_blocking") or config.DEFAULT_THRESHOLD_MS
+    if threshold_ms == "calls":
+        raise ConfigError("--detect-blocking=calls is for `loophound serve`: a program has no requests")
+    if threshold_ms == "stalls":
+        threshold_ms = config.DEFAULT_THRESHOLD_MS
     with detection(threshold_ms, settings.get("record"), settings.get("ledger")) as detector:
         end = program.run(target)
     if fail_on_stall and end.code == 0 and detector.stalls:

@@ -79,7 +79,11 @@ def _without_truths(arguments: list[str]) -> Iterator[str]:
 def _is_value(word: str) -> bool:
     if word.startswith("-"):
         return False
-    return word.replace(".", "", 1).isdigit() or word.endswith((".db", ".sqlite", ".sqlite3"))
+    return (
+        word.replace(".", "", 1).isdigit()
+        or word in ("stalls", "calls")
+        or word.endswith((".db", ".sqlite", ".sqlite3"))
+    )
 
 
 class OptionalValue(click.Option):

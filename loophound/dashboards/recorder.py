@@ -1,4 +1,4 @@
-"""The record file: each stall as one JSON line, appended in one write."""
+"""The record file: each stall and each flagged call as one JSON line, appended in one write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import stat
 from typing import Self
 
-from loophound.detector.records import Stall
+from loophound.detector.records import BlockingCall, Stall
 from loophound.errors import ConfigError
 
 
@@ -30,11 +30,11 @@ class RecordFile:
             raise ConfigError(f"--record: cannot write {self.path!r}: {_advice(self.path, error)}") from None
         self._mid_line = _ends_mid_line(self._fd)
 
-    def __call__(self, stall: Stall) -> None:
+    def __call__(self, record: Stall | BlockingCall) -> None:
         """Append one record."""
         if self._fd < 0:
             raise OSError(errno.EBADF, "the record file is closed", self.path)
-        line = json.dumps(stall.to_dict()).encode() + b"\n"
+        line = json.dumps(record.to_dict()).encode() + b"\n"
         if self._mid_line:
             line = b"\n" + line
         written = os.write(self._fd, line)

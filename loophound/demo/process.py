@@ -43,7 +43,7 @@ def serve_command(record: Path, port: int) -> list[str]:
     return [
         sys.executable, "-m", "loophound", "serve", "loophound.demo.app:app",
         "--host", HOST, "--port", str(port), "--no-access-log", "--timeout-keep-alive", "60",
-        "--detect-blocking", "--record", str(record),
+        "--detect-blocking=stalls", "--record", str(record),
     ]  # fmt: skip
 
 

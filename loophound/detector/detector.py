@@ -104,7 +104,7 @@ class Detector:
             self._faces.append(self._record_file)
         self._armed, self._pid = True, os.getpid()
         self._link = self._start_observer()
-        self._stream: Stream[Incident] = Stream(self._explain, self._faces)
+        self._stream: Stream[Incident, Stall] = Stream(self._explain, self._faces)
         self._stream.start()
         self._watchdog = Watchdog(
             threshold_ns=self.threshold_ns, interval_ns=self.interval_ns, link=self._link, report=self._stream.put

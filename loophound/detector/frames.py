@@ -14,3 +14,13 @@ class CodeFrame(NamedTuple):
     instruction: int = -1  # byte offset of the current instruction in co_code; -1 when not known
     column: int = -1  # 0-based UTF-8 byte offset of the current expression; -1 when not known
     end_column: int = -1  # -1 when not known, or when the expression ends on another line
+
+
+STAND_IN = "/loophound/calls/observing.py"
+
+
+def without_stand_ins(frames: tuple[CodeFrame, ...]) -> tuple[CodeFrame, ...]:
+    """The frames without those that lie around a call while calls are flagged: it is the program's own call."""
+    if not any(frame.file.endswith(STAND_IN) for frame in frames):
+        return frames
+    return tuple(frame for frame in frames if not frame.file.endswith(STAND_IN))

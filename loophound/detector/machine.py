@@ -11,12 +11,13 @@ ask, and that silence counts all the same. Who is to blame for it is not decided
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import cast
 
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Accounted, Collected, Fact, LoopBeat, LoopStopped, Sampled, Ticked
+from loophound.detector.frames import without_stand_ins
 from loophound.detector.stats import LoopStats
 
 # The observer's samples come through a socket: a stall is closed this long after its end,
@@ -129,7 +130,8 @@ class LoopMachine:
                 self._end_episode(fact)
                 self.state = State.STOPPED
             case Sampled():
-                self._file(fact)
+                frames = without_stand_ins(fact.frames)
+                self._file(fact if frames is fact.frames else replace(fact, frames=frames))
             case Accounted():
                 # Fed at each tick before the beat that it brings: it ends one silence and begins the next.
                 self._account = fact

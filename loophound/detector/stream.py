@@ -12,19 +12,27 @@ from loophound.detector.records import Stall
 
 Face = Callable[[Stall], None]
 Item = TypeVar("Item")
+Record = TypeVar("Record")
 
 MOST_WAITING = 256
 CLOSING_S = 5.0
 
 
-class Stream(Generic[Item]):
+class Stream(Generic[Item, Record]):
     """A thread that turns items into records and shows each to every face, in order.
 
     A face that raises is told once on standard error, and goes on being called: a disk that
     was full may have room again.
     """
 
-    def __init__(self, make: Callable[[Item], Sequence[Stall]], faces: Sequence[Face]) -> None:
+    def __init__(
+        self,
+        make: Callable[[Item], Sequence[Record]],
+        faces: Sequence[Callable[[Record], None]],
+        *,
+        what: str = "stalls",
+    ) -> None:
+        self._what = what
         self._make = make
         self._faces = list(faces)
         self._waiting: deque[Item] = deque()
@@ -61,7 +69,7 @@ class Stream(Generic[Item]):
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(CLOSING_S)
         if self.dropped:
-            tell(f"{self.dropped} stalls were not shown: the faces could not keep up")
+            tell(f"{self.dropped} {self._what} were not shown: the faces could not keep up")
 
     def _run(self) -> None:
         while True:
@@ -74,17 +82,17 @@ class Stream(Generic[Item]):
                 item = self._waiting.popleft()
                 self._showing = True
             try:
-                stalls = self._make(item)
+                records = self._make(item)
             except Exception as error:
-                self._complain("the diagnosis of a stall", error)
+                self._complain(f"the diagnosis of {self._what}", error)
                 continue
-            for stall in stalls:
+            for record in records:
                 for face in self._faces:
-                    self._show(face, stall)
+                    self._show(face, record)
 
-    def _show(self, face: Face, stall: Stall) -> None:
+    def _show(self, face: Callable[[Record], None], record: Record) -> None:
         try:
-            face(stall)
+            face(record)
         except BaseException as error:  # sys.exit() in a face must not end the faces of all
             self._complain(getattr(face, "__qualname__", type(face).__name__), error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import loophound.server
+from loophound.calls.hooks import CallHooks
 from loophound.cli import main
 from loophound.config import Config, flag_of, options, table
 from loophound.errors import ConfigError, StartupError
@@ -156,9 +158,33 @@ def test_the_flag_alone_means_100_ms_and_leaves_the_application(words: list[str]
 
 
 def test_the_detector_runs_around_the_server() -> None:
-    served("--detect-blocking=250", "--record", "f", "app:app")
+    served("--detect-blocking=stalls", "--record", "f", "app:app")
     assert FakeServer.made[1] is FakeDetector.hooks
+    assert events == ["threshold 0.1 record f faces 1", "start", "run", "stop"]
+
+
+def test_calls_are_flagged_around_the_server_too() -> None:
+    served("--detect-blocking=250", "--record", "f", "app:app")
+    assert isinstance(FakeServer.made[1], CallHooks)
     assert events == ["threshold 0.25 record f faces 1", "start", "run", "stop"]
+    events.clear()
+    served("--detect-blocking=calls", "app:app")
+    assert isinstance(FakeServer.made[1], CallHooks)
+    assert events == ["run"]
+    assert isinstance(time.sleep, types.BuiltinFunctionType)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--detect-blocking=both"], "a number of milliseconds above 0 or stalls or calls"),
+        (["--detect-blocking", "calls"], "takes its value after an equals sign: --detect-blocking=calls"),
+        (["--detect-blocking=calls", "--ledger=l"], "--ledger keeps stalls"),
+    ],
+)
+def test_what_detection_takes(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", *words, "app:app"]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_the_ledger_is_a_face_and_its_flag_alone_leaves_the_application(

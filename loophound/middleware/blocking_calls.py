@@ -1,0 +1,142 @@
+"""BlockingCallMiddleware: flags synchronous calls inside requests, under any ASGI server."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from loophound.calls.flagger import CallFace, Flagger, base_codes
+from loophound.calls.observing import Exchange, current, of_server, this_thread
+from loophound.dashboards.calls import LOGGER, CallLog
+from loophound.detector.allowances import Allowance
+from loophound.detector.records import BlockingCall
+from loophound.project import allowance, allowances, find_pyproject
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+Action = Literal["log", "raise", "header", "callback"]
+ACTIONS: tuple[str, ...] = get_args(Action)
+logger = logging.getLogger(LOGGER)
+
+
+class BlockingCallMiddleware:
+    """Flags known synchronous calls within requests, and the tasks that they start, on the loop's thread.
+
+        app = BlockingCallMiddleware(app, action="raise")
+
+    `action` is one of, or several of: "log" (a warning of the logger `loophound.calls`), "raise"
+    (BlockingCallError before the call happens), "header" (Server-Timing with the time and the number of calls so far,
+    as the response starts) and "callback". `callback` is called with each BlockingCall, on a thread
+    of Loophound's own. Calls shorter than `minimum_ms` are let pass; 0 flags every call, also one that would not have
+    had to wait long. `allow` names code that may block, as [tool.loophound] in pyproject.toml does: "package.module"
+    or "package.module:function", or a table with `code` and `reason`; what pyproject.toml allows is allowed as well.
+
+    It begins with the lifespan, without one with the first request, and ends with the lifespan, with aclose() or with
+    the object itself. Raises ValueError for an action or a minimum that cannot be right, ConfigError for an
+    allowance.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        action: str | Iterable[str] = "log",
+        callback: Callable[[BlockingCall], object] | None = None,
+        minimum_ms: float = 1.0,
+        allow: Iterable[str | Mapping[str, str] | Allowance] = (),
+    ) -> None:
+        actions = _actions(action, callback)
+        if not 0 <= minimum_ms < float("inf"):
+            raise ValueError(f"minimum_ms is a number of milliseconds, 0 or more; got {minimum_ms!r}")
+        faces: list[CallFace] = [CallLog(logger)] if "log" in actions else []
+        if callback is not None:
+            faces.append(_face(callback))
+        self.app = app
+        self.flagger = Flagger(
+            faces, minimum_ms=minimum_ms, raises="raise" in actions, allowances=[*_allowances(allow), *_of_project()]
+        )
+        self._header = "header" in actions
+        self._end = weakref.finalize(self, self.flagger.stop)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        flagger = self.flagger
+        if not flagger.started:
+            flagger.start()
+        exchange = Exchange(flagger, this_thread(), scope, current.get() or of_server())
+        if self._header and scope["type"] == "http":
+            send = _with_header(exchange, send)
+        token = current.set(exchange)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            current.reset(token)
+
+    async def aclose(self) -> None:
+        """Put everything back, once the last calls have been shown. The next request begins anew."""
+        import asyncio
+
+        await asyncio.to_thread(self.flagger.stop)
+
+    async def _lifespan(self, scope: Any, receive: Any, send: Any) -> None:
+        self.flagger.start()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            await self.aclose()
+
+
+base_codes.add(BlockingCallMiddleware.__call__.__code__)
+
+
+def _with_header(exchange: Exchange, send: Any) -> Any:
+    async def send_with_header(message: Any) -> None:
+        if message["type"] == "http.response.start" and exchange.calls:
+            number = exchange.calls
+            timing = f'blocking;dur={exchange.blocked_ns / 1e6:.1f};desc="{number} call{"s" if number > 1 else ""}"'
+            message = {**message, "headers": [*message.get("headers", ()), (b"server-timing", timing.encode())]}
+        await send(message)
+
+    return send_with_header
+
+
+def _face(callback: Callable[[BlockingCall], object]) -> CallFace:
+    def face(call: BlockingCall) -> None:
+        callback(call)
+
+    face.__qualname__ = getattr(callback, "__qualname__", "the callback")
+    return face
+
+
+def _actions(action: str | Iterable[str], callback: object) -> frozenset[str]:
+    actions = frozenset([action] if isinstance(action, str) else action)
+    unknown = actions.difference(ACTIONS)
+    if unknown or not actions:
+        raise ValueError(f"action is one or several of {', '.join(ACTIONS)}; got {action!r}")
+    if "callback" in actions and callback is None:
+        raise ValueError('action="callback" wants a callback=')
+    return actions
+
+
+def _allowances(allow: Iterable[str | Mapping[str, str] | Allowance]) -> list[Allowance]:
+    if isinstance(allow, str):
+        raise ValueError(f"allow is a list of names such as [{allow!r}]")
+    return [_allowance(entry) for entry in allow]
+
+
+def _allowance(entry: str | Mapping[str, str] | Allowance) -> Allowance:
+    if isinstance(entry, Allowance):
+        return entry
+    where = "BlockingCallMiddleware, allow"
+    if isinstance(entry, str):
+        return allowance({"code": entry, "reason": "allowed by the application"}, where)
+    return allowance(dict(entry), where)
+
+
+def _of_project() -> list[Allowance]:
+    pyproject = find_pyproject(Path.cwd())
+    return allowances(pyproject) if pyproject is not None else []
