@@ -8,27 +8,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from loophound import allowing
+from loophound.detector.adapters.feeding import Feeding
 from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
+from loophound.detector.adapters.snapshots import Loops, snapshot_of
 from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
 from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.records import INNOCENT, Cause, Snapshot, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
-from loophound.detector.stats import LoopStats
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
 from loophound.server.hooks import Exchange
 from loophound.source import SourceLines
+from loophound.times import now_iso
 
 if TYPE_CHECKING:
     from loophound.dashboards.recorder import RecordFile
+    from loophound.observer.hosting import Hosting
 
 # A beat is due five times in a threshold: a stall 20 % above it is seen at every phase. What a
 # healthy loop pays is the number of wakes: each costs 0.1 ms of cold caches, whatever is done in it.
@@ -47,9 +49,13 @@ class Detector:
     detector's, once as a stall ends, and once before with `ongoing` set when it outlasts a
     second. `record` appends each stall to a file, one JSON object a line. With `announce`,
     the observer process reports on standard error a stall that goes on while this process
-    cannot, as a JSON line where `as_json` says so. Stalls in code that `allowances` or
-    `loophound.allow_blocking()` cover are counted in `allowed`, and not shown. Raises ConfigError
-    for a threshold that is not above zero, or a record file that cannot be written.
+    cannot, as a JSON line where `as_json` says so. `observer` may be the socket at which the
+    observer of a supervisor is reached (loophound.observer.supervise), whose worker number `worker`
+    this process is; else the process starts its own, which shows what `hosting` says: the live
+    feed, for example. Stalls in code
+    that `allowances` or `loophound.allow_blocking()` cover are counted in
+    `allowed`, and not shown. Raises ConfigError for a threshold that is not above zero, or a record file
+    that cannot be written.
     """
 
     def __init__(
@@ -59,9 +65,11 @@ class Detector:
         on_stall: Callable[[Stall], None] | None = None,
         record: str | os.PathLike[str] | None = None,
         faces: Sequence[Face] = (),
-        observer: bool = True,
+        observer: bool | str | os.PathLike[str] = True,
         announce: bool = False,
         as_json: bool = False,
+        hosting: Hosting | None = None,
+        worker: int = 0,
         allowances: Sequence[Allowance] = (),
     ) -> None:
         if not 0 < threshold < float("inf"):
@@ -78,7 +86,10 @@ class Detector:
         self._faces = [self._count, *faces, *([on_stall] if on_stall else [])]
         self._record_file: RecordFile | None = None
         self._record = os.path.abspath(record) if record is not None else None
-        self._with_observer = observer
+        self._with_observer = bool(observer)
+        self._observer = None if isinstance(observer, bool) else os.fspath(observer)
+        self._hosting = hosting
+        self.worker = worker
         self._announce = announce
         self._as_json = as_json
         self._reporter = Reporter(make_origin(), SourceLines())
@@ -89,6 +100,7 @@ class Detector:
         self._exchanges: dict[int, Callable[[], Iterable[Exchange]]] = {}
         self._armed = False
         self._pid = 0
+        self._feeding: Feeding | None = None
 
     def start(self) -> None:
         """Arm it. Loops that start from now on are watched, and the one that runs here, if any."""
@@ -103,13 +115,21 @@ class Detector:
             self._record_file = RecordFile(self._record)
             self._faces.append(self._record_file)
         self._armed, self._pid = True, os.getpid()
+        self._started_ns = time.monotonic_ns()
+        self._loops_taken = Loops()
         self._link = self._start_observer()
+        self._feeding = self._start_feeding()
+        if self._feeding is not None:
+            self._faces.append(self._feeding.show)
         self._stream: Stream[Incident, Stall] = Stream(self._explain, self._faces)
         self._stream.start()
         self._watchdog = Watchdog(
             threshold_ns=self.threshold_ns, interval_ns=self.interval_ns, link=self._link, report=self._stream.put
         )
         self._watchdog.start()
+        if self._feeding is not None:
+            self._feeding.worker("ready")
+            self._feeding.start()
         self._loop_watch = LoopWatch(self._loop_begins, self._loop_ends)
         self._loop_watch.install()
         _started.append(self)
@@ -128,9 +148,14 @@ class Detector:
         self._loop_watch.remove()
         self._watchdog.stop()
         self._stream.close()
+        if self._feeding is not None:
+            self._feeding.stop()
         self._close_files()
 
     def _close_files(self) -> None:
+        if self._feeding is not None:
+            self._faces.remove(self._feeding.show)
+            self._feeding = None
         if self._link is not None:
             self._link.close()
         if self._record_file is not None:
@@ -212,12 +237,36 @@ class Detector:
                     "announce": self._announce,
                     "as_json": self._as_json,
                     "record": self._record,
-                }
+                    "worker": self.worker,
+                },
+                observer=self._observer,
+                hosting=self._hosting,
             )
         except ObserverUnavailable as problem:
             self.observer_problem = str(problem)
             tell(f"no observer process ({problem}): a C call that holds the GIL is named only after it has ended")
             return None
+
+    def _start_feeding(self) -> Feeding | None:
+        if self._link is None or (self._hosting is None and self._observer is None):
+            return None
+        return Feeding(self._link, self._snapshot)
+
+    # On the feed's thread
+
+    def _snapshot(self, wanted: bool) -> dict[str, Any]:
+        link = self._link
+        return {
+            "type": "snapshot",
+            "at": now_iso(),
+            "uptime_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
+            "loops": self._loops_taken.take(self._pid, self._watchdog.stats),
+            "dropped": {
+                "stalls": self._stream.dropped,
+                "samples": link.dropped if link is not None else 0,
+                "snapshots": link.unsent if link is not None else 0,
+            },
+        }
 
     # On the thread of a loop
 
@@ -268,6 +317,11 @@ class Detector:
                     self._watchdog.forget_stats(watched)
                 watched.heed()
 
+    def tell_worker(self, state: str) -> None:
+        """The feed is told of it, on another thread."""
+        if self._feeding is not None:
+            self._feeding.worker(state)
+
     # On the faces' thread
 
     def _explain(self, incident: Incident) -> list[Stall]:
@@ -284,7 +338,7 @@ class Detector:
             findings = [self._attribute(finding, watched.loop, crowd) for finding in findings]
         scene = Scene(
             pid=self._pid,
-            worker=0,
+            worker=self.worker,
             loop=watched.loop_name,
             thread=watched.thread_name,
             threshold_ns=self.threshold_ns,
@@ -322,22 +376,6 @@ class Detector:
             self.stalls += 1
 
 
-def snapshot_of(pid: int, loop: str, thread: str, stats: LoopStats) -> Snapshot:
-    lag = stats.lag
-    return Snapshot(
-        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        pid=pid,
-        loop=loop,
-        thread=thread,
-        watched_s=round(stats.watched_ns / 1e9, 3),
-        beats=lag.count,
-        lag_p50_s=round(lag.percentile_ns(50) / 1e9, 6),
-        lag_p99_s=round(lag.percentile_ns(99) / 1e9, 6),
-        lag_max_s=round(lag.largest_ns / 1e9, 6),
-        utilisation=round(stats.utilisation, 4),
-    )
-
-
 class ServerHooks:
     """What the server calls; see loophound/server/hooks.py."""
 
@@ -346,12 +384,15 @@ class ServerHooks:
 
     def loop_starting(self, loop: asyncio.AbstractEventLoop) -> None:
         self._detector.disregard(loop)
+        self._detector.tell_worker("starting")
 
     def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
         self._detector.attend(loop, exchanges)
+        self._detector.tell_worker("ready")
 
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         self._detector.attend(loop, None)
+        self._detector.tell_worker("stopping")
 
 
 _started: list[Detector] = []

@@ -96,8 +96,8 @@ class Reporter:
             ongoing=scene.ongoing,
             cause=finding.cause,
             innocent=finding.cause in INNOCENT,
-            culprit=self._place(culprit),
-            blocking=self._place(blocking),
+            culprit=self.place(culprit),
+            blocking=self.place(blocking),
             other_thread=other,
             stack=tuple(StackFrame(f.file, f.line, short(f.function), self.origin.is_app(f.file)) for f in shown),
             profile=tuple(
@@ -112,7 +112,7 @@ class Reporter:
             remedy=self._remedy(finding),
         )
 
-    def _place(self, frame: CodeFrame | None) -> Place | None:
+    def place(self, frame: CodeFrame | None) -> Place | None:
         if frame is None:
             return None
         line = self._sources.line(frame.file, frame.line)

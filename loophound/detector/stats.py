@@ -48,7 +48,7 @@ class Histogram:
 class LoopStats:
     """Of a loop while it runs; a loop may run several times."""
 
-    __slots__ = ("_last", "cpu_ns", "found_busy_ns", "lag", "watched_ns")
+    __slots__ = ("_last", "cpu_ns", "found_busy_ns", "lag", "largest_lately_ns", "last_lag_ns", "watched_ns")
 
     def __init__(self) -> None:
         self.clear()
@@ -60,6 +60,8 @@ class LoopStats:
         self.watched_ns = 0
         self.cpu_ns = 0
         self.found_busy_ns = 0
+        self.last_lag_ns = 0
+        self.largest_lately_ns = 0  # since a reader set it back
 
     def begins(self, beat: LoopBeat) -> None:
         """A run begins; the time since the one before does not count."""
@@ -70,7 +72,10 @@ class LoopStats:
         if not self._last.at_ns:  # it was cleared while the question was on its way
             self._last = beat
             return
-        self.lag.add(max(0, lag_ns))
+        self.last_lag_ns = lag_ns = max(0, lag_ns)
+        if lag_ns > self.largest_lately_ns:
+            self.largest_lately_ns = lag_ns
+        self.lag.add(lag_ns)
         passed_ns = beat.at_ns - self._last.at_ns
         self.watched_ns += passed_ns
         self.cpu_ns += beat.cpu_ns - self._last.cpu_ns

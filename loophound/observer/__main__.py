@@ -1,4 +1,4 @@
-"""The observer process: `python -m loophound.observer SETTINGS`, started by the watched process."""
+"""The observer process: `python -m loophound.observer SETTINGS`, started by launch.py."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import sys
 
 from loophound.detector.stream import tell
-from loophound.observer.process import Observer, Settings
+from loophound.observer.host import Host, Settings
 
 
 def main() -> int:
     try:
-        Observer(Settings(**json.loads(sys.argv[1]))).run()
+        Host(Settings(**json.loads(sys.argv[1]))).run()
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         tell(f"the observer process ended ({problem}); a C call that holds the GIL is named only after it has ended")

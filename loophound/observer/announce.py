@@ -7,18 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import Any
 
+from loophound.detector.blame import culprit_index
 from loophound.detector.diagnosis import diagnose
 from loophound.detector.episode import Episode
-from loophound.detector.machine import ONGOING_NS
+from loophound.detector.facts import Sampled
 from loophound.detector.records import Stall
 from loophound.detector.report import Reporter, Scene, make_origin
+from loophound.observer.attach import Attachment
 from loophound.observer.page import ON_ASYNCIO, ON_UVLOOP, Slot
 from loophound.source import SourceLines
-
-if TYPE_CHECKING:
-    from loophound.observer.process import Settings
 
 LOOP_NAMES = {ON_ASYNCIO: "asyncio", ON_UVLOOP: "uvloop.Loop"}
 
@@ -26,46 +26,56 @@ LOOP_NAMES = {ON_ASYNCIO: "asyncio", ON_UVLOOP: "uvloop.Loop"}
 class Announcer:
     """Writes the ongoing record to the record file and the report to standard error."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
         self._reporter = Reporter(make_origin(), SourceLines())
 
-    def announce(self, slot: Slot, episode: Episode, now_ns: int) -> bool:
-        """Tell of what has lasted a second; False when nothing has."""
-        settings = self._settings
-        findings = diagnose(episode, until_ns=now_ns, threshold_ns=settings.threshold_ns, origin=self._reporter.origin)
-        lasting = [f for f in findings if f.span.length_ns >= ONGOING_NS - episode.error_ns]
+    def stalls(self, slot: Slot, episode: Episode, now_ns: int, *, least_ns: int) -> list[Stall]:
+        """Records of what goes on, and has lasted so long."""
+        attachment = self._attachment
+        findings = diagnose(
+            episode, until_ns=now_ns, threshold_ns=attachment.threshold_ns, origin=self._reporter.origin
+        )
+        lasting = [f for f in findings if f.span.length_ns >= least_ns - episode.error_ns]
+        loop, thread = names_of(slot, attachment.pid)
         scene = Scene(
-            pid=settings.pid,
-            worker=settings.worker,
-            loop=LOOP_NAMES.get(slot.kind, "unknown"),
-            thread=thread_name(settings.pid, slot.native_id),
-            threshold_ns=settings.threshold_ns,
+            pid=attachment.pid,
+            worker=attachment.worker,
+            loop=loop,
+            thread=thread,
+            threshold_ns=attachment.threshold_ns,
             error_ns=episode.error_ns,
             beat_ns=episode.beat_ns,
             slot=slot.index,
             ongoing=True,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
         )
-        for stall in self._reporter.make(lasting, scene):
-            self._tell(stall)
-        return bool(lasting)
+        return self._reporter.make(lasting, scene)
 
-    def _tell(self, stall: Stall) -> None:
+    def line_of(self, sample: Sampled) -> dict[str, Any] | None:
+        """The culprit of one sample, as a Place."""
+        index = culprit_index(sample.frames, sample.base, self._reporter.origin)
+        if index is None:
+            return None
+        place = self._reporter.place(sample.frames[index])
+        return asdict(place) if place is not None else None
+
+    def announce(self, stall: Stall) -> None:
+        """Tell of a stall that goes on, where it is to be told."""
         # A full disk or a closed terminal must not end the observer: the watched process
         # writes the final record all the same.
         from loophound.dashboards.recorder import RecordFile
 
-        if self._settings.record is not None:
-            with contextlib.suppress(Exception), RecordFile(self._settings.record) as record:
+        if self._attachment.record is not None:
+            with contextlib.suppress(Exception), RecordFile(self._attachment.record) as record:
                 record(stall)
-        if self._settings.announce:
+        if self._attachment.announce:
             with contextlib.suppress(Exception):
                 self._face()(stall)
                 sys.stderr.flush()
 
     def _face(self) -> Callable[[Stall], None]:
-        if self._settings.as_json:
+        if self._attachment.as_json:
             from loophound.dashboards.json_face import JsonFace
 
             return JsonFace(sys.stderr)
@@ -76,8 +86,14 @@ class Announcer:
         return TerminalFace(Console(file=sys.stderr))
 
 
+def names_of(slot: Slot, pid: int) -> tuple[str, str]:
+    """What loop and thread are called; by the kernel where the process has not told yet."""
+    loop, thread = slot.names
+    return loop or LOOP_NAMES.get(slot.kind, "unknown"), thread or thread_name(pid, slot.native_id)
+
+
 def thread_name(pid: int, native_id: int) -> str:
-    """What the kernel calls the thread; the interpreter's own name cannot be read from outside."""
+    """What the kernel calls the thread."""
     if pid == native_id:
         return "MainThread"
     try:

@@ -15,11 +15,13 @@ from collections.abc import Iterator
 
 SLOTS = 32
 HEADER_WORDS = 8
-SLOT_WORDS = 16
+SLOT_WORDS = 32
 SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
 
-_TICKED = 0  # header: when the watchdog last woke
-_GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET = range(9)
+_TICKED, _WANTED = range(2)  # the header
+_GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET, _LAG = range(10)
+_NAMES = 16  # the second half of a slot: the names of loop and thread
+NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
 
 ON_ASYNCIO, ON_UVLOOP, ON_OTHER = 0, 1, 2
 
@@ -31,6 +33,7 @@ class Slot:
         self.index = index
         first = HEADER_WORDS + index * SLOT_WORDS
         self._words = words[first : first + SLOT_WORDS]
+        self._names = self._words[_NAMES:].cast("B")
 
     @property
     def generation(self) -> int:
@@ -98,15 +101,40 @@ class Slot:
     def quiet(self, value: bool) -> None:
         self._words[_QUIET] = int(value)
 
+    @property
+    def lag_ns(self) -> int:
+        """How late the loop was with its last beat."""
+        return int(self._words[_LAG])
+
+    @lag_ns.setter
+    def lag_ns(self, value: int) -> None:
+        self._words[_LAG] = value
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What loop and thread are called in records; empty until the loop has told."""
+        loop, _, thread = bytes(self._names).rstrip(b"\0").decode(errors="ignore").partition("\n")
+        return loop, thread
+
+    @names.setter
+    def names(self, value: tuple[str, str]) -> None:
+        text = "\n".join(value).encode(errors="replace")[:NAMES_BYTES]
+        self._names[:] = text.ljust(NAMES_BYTES, b"\0")
+
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
-        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = 0
+        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = 0
+        self.names = ("", "")
         words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
         words[_GENERATION] = generation  # last: from here on the observer looks
 
     def release(self) -> None:
         self._words[_GENERATION] = 0
+
+    def close(self) -> None:
+        self._names.release()
+        self._words.release()
 
 
 class Page:
@@ -137,6 +165,18 @@ class Page:
     def ticked_ns(self, value: int) -> None:
         self._words[_TICKED] = value
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody reads the feed, so that figures of requests and tasks are worth making.
+
+        Written by the observer.
+        """
+        return bool(self._words[_WANTED])
+
+    @wanted.setter
+    def wanted(self, value: bool) -> None:
+        self._words[_WANTED] = int(value)
+
     def occupy(self, thread_state: int, native_id: int, kind: int) -> Slot | None:
         """A free slot for a loop that starts; None when all are taken."""
         with self._lock:
@@ -149,3 +189,10 @@ class Page:
 
     def live(self) -> Iterator[Slot]:
         return (slot for slot in self.slots if slot.generation)
+
+    def close(self) -> None:
+        """Let go of the memory; the descriptor stays the caller's to close."""
+        for slot in self.slots:
+            slot.close()
+        self._words.release()
+        self._map.close()

@@ -75,6 +75,7 @@ def test_starting_and_stopping_twice_leaves_nothing_behind() -> None:
 
 
 def test_the_descriptors_of_the_observer_are_given_back() -> None:
+    gc.collect()
     descriptors = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         with Detector(observer=True):

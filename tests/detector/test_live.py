@@ -445,7 +445,6 @@ def test_detection_goes_on_when_the_observer_is_killed(tmp_path: Path) -> None:
     err = program.end()
     found = [stall for stall in program.stalls() if not stall.innocent]
     assert [(stall.cause, stall.culprit and stall.culprit.function) for stall in found] == [(Cause.SLEEP, "sleeps")] * 2
-    assert found[1].evidence.captured_by == "watchdog"
     assert "Traceback" not in err
 
 

@@ -61,6 +61,7 @@ class WatchedLoop:
         self.first_beat = self._now()
         self.answered_ns = self.first_beat.at_ns
         if slot is not None:
+            slot.names = (self.loop_name, self.thread_name)
             slot.base, slot.beat_ns = base, self.first_beat.at_ns
 
     def ask(self, due_ns: int) -> None:

@@ -68,8 +68,12 @@ class ThreadProbe:
 
     def is_stopped(self) -> bool:
         """True while a signal or a tracer holds the thread (states T and t)."""
+        return self.state() in ("T", "t")
+
+    def state(self) -> str | None:
+        """The kernel's letter, proc(5): R runs or wants to, S and D sleep, T and t are stopped."""
         text = _read(self._stat)
-        return text[text.rfind(b")") + 2 :][:1] in (b"T", b"t")
+        return text[text.rfind(b")") + 2 :][:1].decode("ascii", "replace") or None
 
     def look(self, memory: int | None = None) -> tuple[Waiting | None, bool | None]:
         """The system call in which the thread stands, and whether it runs or wants to.

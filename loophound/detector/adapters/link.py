@@ -1,9 +1,9 @@
-"""The watched process's end of the observer: it starts it, and reads the samples it sends.
+"""The watched process's end of the observer: it starts it, attaches, and reads the samples it sends.
 
 The watched process never waits for its observer and outlives its death. The observer gets
 three descriptors and nothing else: the shared page, a read-only descriptor of this
 process's memory (whose permission was checked when it was opened, so that no privilege is
-needed), and one end of a socket.
+needed), and a pidfd of this process.
 """
 
 from __future__ import annotations
@@ -13,31 +13,27 @@ import json
 import os
 import select
 import socket
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import loophound
 from loophound.detector.adapters.kernel import runtime_span
 from loophound.detector.facts import Sampled
+from loophound.detector.stream import tell
+from loophound.observer.attach import LARGEST_PACKET, Attachment, attach, channel, enlarge
 from loophound.observer.calibrate import calibrate
+from loophound.observer.hosting import Hosting
+from loophound.observer.launch import launch
 from loophound.observer.messages import Decoder
 from loophound.observer.page import Page
 
-LARGEST_MESSAGE = 1 << 18
-BUFFER_BYTES = 1 << 20  # the kernel grants what net.core.wmem_max allows
 MOST_MESSAGES_AT_ONCE = 512
 # A busy machine may take long to start a Python; nothing waits for it but this figure.
 READY_S = 5.0
 LOOK_MS = 20
-
-# The shell lets go of the observer, so that it is no child of the watched program: os.wait()
-# and waitpid(-1) there must not see it. Started in the background of a shell without job
-# control it ignores Ctrl-C, as it should: it ends when the watched process does.
-_DETACH = ["/bin/sh", "-c", '"$@" &', "sh"]
+RETRY_NS = 500_000_000
+WHAT_IS_LOST = "a C call that holds the GIL is named only after it has ended, and the feed has ended"
 
 
 class ObserverUnavailable(Exception):
@@ -45,12 +41,30 @@ class ObserverUnavailable(Exception):
 
 
 class ObserverLink:
-    """Raises ObserverUnavailable when this interpreter or platform cannot be read from outside."""
+    """Raises ObserverUnavailable when this interpreter or platform cannot be read from outside.
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.dropped = 0
+    `watching` are fields of observer.attach.Attachment. The process attaches to the observer of
+    its supervisor, at the socket `observer`, or starts one of its own, which shows what `hosting`
+    says.
+    """
+
+    def __init__(
+        self,
+        watching: Mapping[str, Any],
+        *,
+        observer: str | None = None,
+        hosting: Hosting | None = None,
+    ) -> None:
+        self.dropped = 0  # samples that the observer could not send
+        self.unsent = 0  # packets that we could not
         self.lost = False
         self.ready = False  # the observer has sent its first word
+        self._observer = observer
+        self._hosting = hosting
+        self._restarts = 0
+        self._retry_ns = 0
+        self.connections = 1
+        self._closed = False
         self._decoder = Decoder()
         with contextlib.ExitStack() as undo:
             try:
@@ -59,47 +73,50 @@ class ObserverLink:
                 undo.callback(os.close, self.memory)
                 self.page = Page.create()
                 undo.callback(os.close, self.page.descriptor)
-                self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                undo.callback(self._socket.close)
-                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-                self._start(theirs, {**settings, "layout": layout.to_json()})
+                self._attachment = Attachment(
+                    **{**watching, "pid": os.getpid(), "layout": layout.to_json(), "runtime": runtime_span()}
+                )
+                self._socket = self._connect()
             except Exception as error:
                 raise ObserverUnavailable(str(error) or type(error).__name__) from error
             self._undo = undo.pop_all()
-        self._socket.setblocking(False)
         self.page.ticked_ns = time.monotonic_ns()
 
-    def _start(self, theirs: socket.socket, settings: dict[str, Any]) -> None:
-        own_process = os.pidfd_open(os.getpid())
-        with theirs, os.fdopen(own_process, "rb") as alive:
-            descriptors = {
-                "page": self.page.descriptor,
-                "memory": self.memory,
-                "socket": theirs.fileno(),
-                "parent": alive.fileno(),
-            }
-            arguments = json.dumps({**settings, **descriptors, "pid": os.getpid(), "runtime": runtime_span()})
-            home = str(Path(loophound.__file__).parent.parent)
-            path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
-            subprocess.run(
-                [*_DETACH, sys.executable, "-P", "-m", "loophound.observer", arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=tuple(descriptors.values()),
-                env={**os.environ, "PYTHONPATH": path},
-                check=True,
-            )
+    def _connect(self) -> socket.socket:
+        """A socket on which this process is attached. Raises OSError."""
+        if self._observer is None:
+            ours, theirs = channel()
+        else:
+            ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours.setblocking(False)
+            if self._observer is None:
+                with theirs:
+                    shown, sockets = {}, {}
+                    if self._hosting is not None:
+                        shown, sockets = self._hosting.settings(), self._hosting.descriptors()
+                    launch(shown, {"door": theirs.fileno()} | sockets)
+            else:
+                ours.connect(self._observer)  # BlockingIOError where too many wait already
+            enlarge(ours)
+            attach(ours, self._attachment, self.page.descriptor, self.memory)
+        except BaseException:
+            ours.close()
+            raise
+        return ours
 
     def take(self) -> Iterator[tuple[int, int, Sampled]]:
         """What the observer has sent: slot, generation and sample."""
+        if self.lost:
+            self._recover()
+            return
         for _ in range(MOST_MESSAGES_AT_ONCE):
             try:
-                message = self._socket.recv(LARGEST_MESSAGE)
+                message = self._socket.recv(LARGEST_PACKET)
             except BlockingIOError:
                 return
             except OSError:
-                self.lost = True
-                return
+                message = b""
             if not message:
                 self.lost = True
                 return
@@ -111,6 +128,50 @@ class ObserverLink:
             self.dropped = received.dropped
             if received.sample is not None:
                 yield received.slot, received.generation, received.sample
+
+    def send(self, message: Mapping[str, Any]) -> bool:
+        """Hand the observer a message of the feed; False, and counted, when it cannot take it now."""
+        try:
+            self._socket.send(json.dumps(message, separators=(",", ":")).encode())
+        except OSError:  # full, or gone, or too large
+            self.unsent += 1
+            return False
+        return True
+
+    def _recover(self) -> None:
+        """Called by the watchdog again and again: it must not wait."""
+        now_ns = time.monotonic_ns()
+        if self._closed or now_ns < self._retry_ns:
+            return
+        self._retry_ns = now_ns + RETRY_NS
+        if self._observer is not None:  # to start it again is its supervisor's business
+            self._reconnect()
+        elif self._restarts == 0:
+            self._restarts = 1
+            self._retry_ns = now_ns + 1000 * RETRY_NS  # this one try decides
+            tell("the observer process has ended unexpectedly: it is started again")
+            # To start a process takes milliseconds, or longer on a crowded machine.
+            threading.Thread(target=self._reconnect, name="loophound-observer", daemon=True).start()
+        elif self._restarts == 1:
+            self._restarts = 2
+            tell(f"the observer process has ended again, and is not started any more: {WHAT_IS_LOST}")
+
+    def _reconnect(self) -> None:
+        try:
+            new = self._connect()
+        except Exception as error:
+            if self._observer is None:
+                tell(f"the observer process could not be started again ({error}): {WHAT_IS_LOST}")
+            return
+        if self._closed:
+            new.close()
+            return
+        self._socket.close()
+        self._decoder = Decoder()
+        self.ready, self._socket = False, new
+        self._retry_ns = 0
+        self.connections += 1
+        self.lost = False  # last: from here on the watchdog reads it
 
     def wait_until_ready(self, timeout_s: float = READY_S) -> bool:
         """Wait for the observer's first word; only commands that prove or measure need it."""
@@ -129,4 +190,6 @@ class ObserverLink:
 
     def close(self) -> None:
         """The observer ends when it reads the end of the socket."""
+        self._closed = True
+        self._socket.close()
         self._undo.close()

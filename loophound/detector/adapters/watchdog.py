@@ -173,6 +173,8 @@ class Watchdog(threading.Thread):
                 self._account(watch)
             while answers:
                 machine.feed(answers.popleft())
+                if watch.loop.slot is not None:
+                    watch.loop.slot.lag_ns = machine.stats.last_lag_ns
             # The samples from outside come before the tick: what ends a stall must find them filed.
             if closely:
                 self._drain_observer()

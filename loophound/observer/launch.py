@@ -1,0 +1,39 @@
+"""Starts the observer process, and lets go of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import loophound
+
+# The shell lets go of the observer, so that it is no child of the watched program: os.wait()
+# and waitpid(-1) there must not see it. Started in the background of a shell without job
+# control it ignores Ctrl-C, as it should: it ends when the watched process does.
+_DETACH = ["/bin/sh", "-c", '"$@" &', "sh"]
+
+
+def launch(settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+    """Run an observer for this process, which ends when this process does.
+
+    `settings` and `descriptors` are fields of observer.host.Settings. Takes some milliseconds.
+    Raises OSError or subprocess.CalledProcessError when it cannot be started.
+    """
+    with os.fdopen(os.pidfd_open(os.getpid()), "rb") as alive:
+        passed = {**descriptors, "parent": alive.fileno()}
+        home = str(Path(loophound.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
+        arguments = json.dumps({"pid": os.getpid(), **settings, **passed})
+        subprocess.run(
+            [*_DETACH, sys.executable, "-P", "-m", "loophound.observer", arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=tuple(passed.values()),
+            env={**os.environ, "PYTHONPATH": path},
+            check=True,
+        )

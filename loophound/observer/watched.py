@@ -1,0 +1,331 @@
+"""One watched process, seen from outside by the observer's own clock.
+
+While a C call holds the GIL nothing in the watched process can look, and those are the
+stalls that nobody else names. The observer reads when each loop last spoke from the shared
+page, and takes stacks from outside as soon as one is overdue. It sends them to the watched
+process, and speaks up itself only when that cannot.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from loophound.detector.adapters.kernel import ThreadProbe
+from loophound.detector.blame import is_debugging
+from loophound.detector.episode import Episode, Span
+from loophound.detector.facts import Sampled, Source, ThreadSampled
+from loophound.detector.machine import ONGOING_NS
+from loophound.detector.records import Stall
+from loophound.detector.report import short
+from loophound.observer.announce import Announcer, names_of, thread_name
+from loophound.observer.attach import Attachment, Descriptors, enlarge
+from loophound.observer.layout import Layout
+from loophound.observer.memory import ProcessMemory
+from loophound.observer.messages import Encoder, greeting
+from loophound.observer.page import ON_ASYNCIO, Page, Slot
+from loophound.observer.states import LoopState, judge
+from loophound.observer.walk import Thread, Walk, Walker
+from loophound.times import iso_of
+
+# A watchdog that has not woken for so long is kept from running: the observer speaks.
+SILENT_NS = 250_000_000
+RETRY_NS = 250_000_000  # when what was seen so far accuses nobody for a second yet
+MOST_OTHER_THREADS = 32
+OTHER_FRAMES = 24
+LOWEST_PAUSE_NS = 2_000_000
+# In these a loop stands since its last beat.
+STANDING = frozenset({LoopState.BLOCKED, LoopState.STARVED, LoopState.STOPPED})
+
+
+Message = dict[str, Any]  # of the feed, docs/feed.md
+
+
+@dataclass(slots=True)
+class Sight:
+    """What was seen of one loop since its last beat."""
+
+    generation: int
+    episode: Episode
+    probe: ThreadProbe
+    sampled_ns: int = 0
+    told_ns: int = 0  # when it was last tried to announce the stall
+    others: dict[int, ThreadProbe] = field(default_factory=dict)
+
+    def close(self) -> None:
+        for probe in (self.probe, *self.others.values()):
+            probe.close()
+
+
+class Watched:
+    """A process under watch. `channel` is our end of the socket on which it attached."""
+
+    def __init__(
+        self,
+        attachment: Attachment,
+        descriptors: Descriptors,
+        channel: socket.socket,
+        publish: Callable[[Message], None] = lambda message: None,
+    ) -> None:
+        self.attachment = attachment
+        self.descriptors = descriptors
+        self.channel = channel
+        self.look_ns = 0  # when to look again
+        self._page = Page(descriptors.page)
+        self._walker = Walker(ProcessMemory(descriptors.memory), Layout.from_json(attachment.layout))
+        self._sights: dict[int, Sight] = {}
+        self._announcer = Announcer(attachment)
+        self._encoder = Encoder()
+        self._publish = publish
+        self._since: dict[int, tuple[tuple[int, LoopState], int]] = {}  # by slot: generation and state, and since when
+        self.utilisation: dict[tuple[str, str], float] = {}  # of the last second, by the names of loop and thread
+        self._dropped = 0
+        enlarge(channel)
+        channel.setblocking(False)
+        self._resting_ns = max(2_000_000, attachment.interval_ns * 3 // 2)
+        self._alert_ns = max(LOWEST_PAUSE_NS, attachment.interval_ns // 4)
+        self._send(greeting())
+
+    def look_again(self, now_ns: int) -> None:
+        """Look, where it is time to."""
+        if now_ns >= self.look_ns:
+            self.look_ns = now_ns + (self._alert_ns if self.look(now_ns) else self._resting_ns)
+
+    @property
+    def slots(self) -> list[Slot]:
+        return list(self._page.live())
+
+    def want(self, wanted: bool) -> None:
+        """Tell the process whether somebody reads the figures of its requests and tasks."""
+        self._page.wanted = wanted
+
+    def take_in(self, snapshot: Message) -> None:
+        """What the process says of itself each second."""
+        for loop in snapshot["loops"]:
+            self.utilisation[loop["loop"], loop["thread"]] = loop["recent_utilisation"]
+
+    def states(self, now_ns: int) -> list[Message]:
+        """How each loop does now: messages of the feed."""
+        return [self._state(slot, now_ns) for slot in self.slots]
+
+    def _state(self, slot: Slot, now_ns: int) -> Message:
+        attachment = self.attachment
+        loop, thread = names_of(slot, attachment.pid)
+        beat_ns = slot.beat_ns
+        late_ns = now_ns - beat_ns - attachment.interval_ns
+        sight = self._sights.get(slot.index)
+        episode = sight.episode if sight is not None and sight.episode.beat_ns == beat_ns else None
+        late = late_ns >= max(attachment.interval_ns, attachment.threshold_ns // 5)
+        began_ns = beat_ns + attachment.interval_ns // 2
+        state = judge(
+            now_ns - began_ns,
+            threshold_ns=attachment.threshold_ns,
+            late=late,
+            stopped=late and sight is not None and sight.probe.is_stopped(),
+            samples=episode.samples if episode is not None else (),
+            utilisation=self.utilisation.get((loop, thread), 0.0),
+        )
+        since_ns = self._since_when(slot, state, began_ns if state in STANDING else now_ns)
+        sample = self._working(episode) if late else None
+        return {
+            "type": "state",
+            "worker": attachment.worker,
+            "pid": attachment.pid,
+            "thread": thread,
+            "loop": loop,
+            "at": iso_of(now_ns),
+            "state": state.value,
+            "for_s": round((now_ns - since_ns) / 1e9, 3),
+            "lag_s": round((max(late_ns, 0) if late else slot.lag_ns) / 1e9, 6),
+            "serving": not slot.quiet,
+            "debugged": sample is not None and is_debugging(sample.frames, sample.base),
+            "line": self._announcer.line_of(sample) if sample is not None else None,
+            "request": None,
+        }
+
+    def _since_when(self, slot: Slot, state: LoopState, now_ns: int) -> int:
+        before, since_ns = self._since.get(slot.index, ((0, LoopState.GONE), 0))
+        if before != (slot.generation, state) or state in STANDING:
+            since_ns = now_ns
+            self._since[slot.index] = (slot.generation, state), now_ns
+        return since_ns
+
+    @staticmethod
+    def _working(episode: Episode | None) -> Sampled | None:
+        """The latest sample in which the loop was at work."""
+        samples = episode.samples if episode is not None else []
+        return next((sample for sample in reversed(samples) if not sample.idle), None)
+
+    def diagnose(self, now_ns: int) -> Message:
+        """All that is known of the process now: states, stalls that go on, and where every thread stands."""
+        self.look(now_ns)
+        stalls: list[Stall] = []
+        for slot in self.slots:
+            sight = self._sights.get(slot.index)
+            if sight is not None and sight.episode.beat_ns == slot.beat_ns:
+                stalls += self._announcer.stalls(slot, self._seen(sight.episode, now_ns), now_ns, least_ns=0)
+        return {
+            "worker": self.attachment.worker,
+            "pid": self.attachment.pid,
+            "loops": self.states(now_ns),
+            "stalls": [stall.to_dict() for stall in stalls],
+            "threads": self._threads(),
+        }
+
+    def _threads(self) -> list[Message]:
+        states = [slot.thread_state for slot in self.slots]
+        threads = self._walker.threads(states[0]) if states else []
+        return [self._thread(thread) for thread in threads[:MOST_OTHER_THREADS]]
+
+    def _thread(self, thread: Thread) -> Message:
+        walk = self._walker.walk(thread.state, thread.native_id)
+        probe = self._probe(thread.native_id)
+        try:
+            waiting, _ = probe.look()
+            kernel_state = probe.state()
+        finally:
+            probe.close()
+        return {
+            "native_id": thread.native_id,
+            "name": thread_name(self.attachment.pid, thread.native_id),
+            "kernel_state": kernel_state,
+            "syscall": waiting.syscall if waiting else None,
+            "target": waiting.target if waiting else None,
+            "stack": [
+                {"file": frame.file, "line": frame.line, "function": short(frame.function)}
+                for frame in (walk.frames[-OTHER_FRAMES:] if walk is not None else ())
+            ],
+        }
+
+    def close(self) -> None:
+        for sight in self._sights.values():
+            sight.close()
+        self._sights.clear()
+        self._page.close()
+        self.channel.close()
+        self.descriptors.close()
+
+    def look(self, now_ns: int) -> bool:
+        """Look at every loop once; true while one of them is overdue."""
+        overdue = False
+        live = set()
+        for slot in self._page.live():
+            live.add(slot.index)
+            overdue |= self._look_at(slot, now_ns)
+        for index in self._sights.keys() - live:
+            self._sights.pop(index).close()
+        return overdue
+
+    def _look_at(self, slot: Slot, now_ns: int) -> bool:
+        generation, beat_ns = slot.generation, slot.beat_ns
+        interval_ns = self.attachment.interval_ns
+        late_ns = now_ns - beat_ns - interval_ns
+        sight = self._sights.get(slot.index)
+        if sight is not None and sight.generation != generation:
+            self._sights.pop(slot.index).close()
+            sight = None
+        if late_ns < max(interval_ns, self.attachment.threshold_ns // 5):
+            return False
+        if sight is None:
+            probe = self._probe(slot.native_id)
+            sight = self._sights[slot.index] = Sight(generation, Episode(0, 0), probe)
+        if sight.episode.beat_ns != beat_ns:
+            sight.episode = Episode(beat_ns, beat_ns + interval_ns)
+            sight.sampled_ns = sight.told_ns = 0
+        if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
+            sight.sampled_ns = now_ns
+            self._sample(slot, sight)
+        if late_ns >= ONGOING_NS:
+            self._speak(slot, sight, now_ns)
+        return True
+
+    def _probe(self, native_id: int) -> ThreadProbe:
+        return ThreadProbe(native_id, str(self.attachment.pid), self.attachment.runtime)
+
+    def _sample(self, slot: Slot, sight: Sight) -> None:
+        at_ns = time.monotonic_ns()
+        cpu_ns, runqueue_ns = sight.probe.cpu_and_runqueue_ns()
+        waiting, runnable = sight.probe.look()
+        walk = self._walker.walk(slot.thread_state, slot.native_id)
+        if walk is None or slot.generation != sight.generation:
+            return
+        base = slot.base
+        idle = is_idle(walk, base, slot.kind)
+        sample = Sampled(
+            at_ns=at_ns,
+            source=Source.OBSERVER,
+            frames=walk.frames,
+            base=base,
+            idle=idle,
+            unit=0 if idle else walk.owners[base],
+            cpu_ns=cpu_ns,
+            runqueue_ns=runqueue_ns,
+            waiting=waiting,
+            runnable=runnable,
+            stopped=sight.probe.is_stopped(),
+            others=self._others(slot, sight),
+        )
+        sight.episode.add_sample(sample)
+        if self._send(self._encoder.encode(slot.index, sight.generation, sample, self._dropped)):
+            self._encoder.sent(slot.index, sight.generation, sample)
+
+    def _others(self, slot: Slot, sight: Sight) -> tuple[ThreadSampled, ...]:
+        """The other threads, when the watchdog has been kept from running: one of them may
+        hold the GIL.
+        """
+        if time.monotonic_ns() - self._page.ticked_ns < self.attachment.interval_ns * 3:
+            return ()
+        seen = []
+        for thread in self._walker.threads(slot.thread_state)[:MOST_OTHER_THREADS]:
+            if thread.native_id == slot.native_id:
+                continue
+            probe = sight.others.get(thread.native_id)
+            if probe is None:
+                probe = sight.others[thread.native_id] = self._probe(thread.native_id)
+            cpu_ns, _ = probe.cpu_and_runqueue_ns()
+            walk = self._walker.walk(thread.state, thread.native_id)
+            if cpu_ns is not None and walk is not None:
+                seen.append(ThreadSampled(thread.native_id, None, cpu_ns, walk.frames[-OTHER_FRAMES:]))
+        return tuple(seen)
+
+    def _speak(self, slot: Slot, sight: Sight, now_ns: int) -> None:
+        """Announce a stall that goes on, when the watched process itself cannot."""
+        episode, ticked_ns = sight.episode, self._page.ticked_ns
+        if slot.quiet or episode.announced or slot.reported_ns == episode.beat_ns or now_ns - ticked_ns < SILENT_NS:
+            return
+        if now_ns - sight.told_ns < RETRY_NS:
+            return
+        sight.told_ns = now_ns
+        stalls = self._announcer.stalls(slot, self._seen(episode, now_ns), now_ns, least_ns=ONGOING_NS)
+        if stalls:
+            episode.announced = True
+            slot.announced_ns = episode.beat_ns
+        for stall in stalls:
+            self._announcer.announce(stall)
+            self._publish({"type": "stall", "worker": self.attachment.worker, "stall": stall.to_dict()})
+
+    def _seen(self, episode: Episode, now_ns: int) -> Episode:
+        seen = copy(episode)
+        ticked_ns = self._page.ticked_ns
+        if now_ns - ticked_ns >= SILENT_NS:
+            seen.unseen = [Span(ticked_ns + self.attachment.interval_ns, now_ns)]
+        return seen
+
+    def _send(self, message: bytes) -> bool:
+        try:
+            self.channel.send(message)
+        except OSError:  # full: the watched process does not read just now; or gone, which the poll tells
+            self._dropped += 1
+            return False
+        return True
+
+
+def is_idle(walk: Walk, base: int, kind: int) -> bool:
+    """As the sampler inside the process has it: no frame above the loop's machinery."""
+    if len(walk.frames) <= base or base < 1:
+        return True
+    return kind == ON_ASYNCIO and walk.frames[base - 1].function != "Handle._run"
