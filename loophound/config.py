@@ -24,6 +24,7 @@ ENV_PREFIX = "LOOPHOUND_"
 # Counts where ours is not set: containers are often set up by these, and would otherwise lose their port.
 UVICORN_ENV_PREFIX = "UVICORN_"
 ALLOW_VARIABLE = "FORWARDED_ALLOW_IPS"
+MOST_WORKERS = 512
 
 Lifespan = Literal["auto", "on", "off"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
@@ -58,6 +59,7 @@ class Option:
     above: float | None = None  # like minimum, but the limit itself is out
     optional_value: str | None = None  # what the bare flag means, where the value may be left out
     flag: str = ""  # where it is not named after the field
+    other_flag: str = ""  # a second name, of another server's
     other_env: str = ""  # a variable of another name, which counts where ours is not set
     aliases: Mapping[str, str] = field(default_factory=dict)  # further words for its values
     words: tuple[str, ...] = ()  # what a number may be instead
@@ -200,6 +202,46 @@ class Config:
     reset_contextvars: bool = option(
         False, "Start each request in an empty context, without the context variables that the lifespan has set."
     )
+    shutdown_delay: float = option(
+        0.0,
+        "Seconds to serve on after a stop was asked for, not ready any more, until load balancers have noticed.",
+        metavar="SECONDS",
+        minimum=0,
+    )
+
+    workers: int | None = option(
+        None,
+        "Serve with N processes under a supervisor.",
+        metavar="N",
+        minimum=1,
+        maximum=MOST_WORKERS,
+        other_env="WEB_CONCURRENCY",
+    )
+    reuse_port: bool = option(False, "Give each worker a socket of its own on the port (SO_REUSEPORT).")
+    preload: bool = option(False, "Import the application once, and fork the workers from that process.")
+    max_worker_memory: int | None = option(
+        None, "Replace a worker whose resident memory exceeds MB mebibytes.", metavar="MB", minimum=1
+    )
+    timeout_worker: float | None = option(
+        30.0,
+        "Replace a worker whose event loop has not turned for so many seconds; none replaces none.",
+        metavar="SECONDS",
+        above=1.0,
+        other_flag="--timeout-worker-healthcheck",
+    )
+    reload: bool = option(False, "Serve with one worker, and replace it when a file changes.")
+    reload_dirs: tuple[str, ...] = option(
+        (), "Watch this directory, not the working directory; repeatable.", metavar="DIR", flag="--reload-dir"
+    )
+    reload_includes: tuple[str, ...] = option(
+        (), "Watch files of this pattern too, besides *.py; repeatable.", metavar="GLOB", flag="--reload-include"
+    )
+    reload_excludes: tuple[str, ...] = option(
+        (), "Leave files of this pattern, or this directory, out; repeatable.", metavar="GLOB", flag="--reload-exclude"
+    )
+    reload_delay: float = option(
+        0.05, "Seconds without a further change before the worker is replaced.", metavar="SECONDS", minimum=0.001
+    )
 
     ws: WebSockets = option(
         "auto",
@@ -289,6 +331,34 @@ class Config:
             self.limit_head = self.h11_max_incomplete_event_size
         self._check_addresses()
         self._check_tls()
+        self._check_processes()
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether it takes more than one process."""
+        return self.workers is not None or self.reload
+
+    def _check_processes(self) -> None:
+        if self.reload and self.workers is not None:
+            raise ConfigError("--reload runs one worker, for development: leave out --workers (or WEB_CONCURRENCY)")
+        if self.is_supervised and not isinstance(self.app, str):
+            flag = "--reload" if self.reload else "--workers"
+            raise ConfigError(
+                f"{flag} imports the application in other processes: give it as text, such as"
+                f' run("main:app", {flag[2:]}={self.workers or True}), not as an object'
+            )
+        if self.preload and self.workers is None:
+            raise ConfigError("--preload is for workers: add --workers")
+        if self.reuse_port and self.workers is None:
+            raise ConfigError("--reuse-port is for workers: add --workers")
+        if self.reuse_port and (self.fd is not None or self.uds is not None):
+            raise ConfigError("--reuse-port is for TCP ports: leave out --fd and --uds")
+        if self.max_worker_memory is not None and self.workers is None:
+            raise ConfigError("--max-worker-memory is for workers: add --workers")
+        if not self.reload:
+            for name in ("reload_dirs", "reload_includes", "reload_excludes"):
+                if getattr(self, name):
+                    raise ConfigError(f"{flag_of(name)} is for --reload: add it")
 
     def _check_addresses(self) -> None:
         if self.fd is not None and self.uds is not None:

@@ -31,10 +31,14 @@ def line(level: str, logger: str, message: str, at_s: float | None = None, **fur
 
 
 class JsonFormatter(logging.Formatter):
-    """Makes such a line of a log record."""
+    """Makes such a line of a log record; with the `worker`, where it is one of several."""
+
+    def __init__(self, worker: int = 0) -> None:
+        super().__init__()
+        self._about = {"worker": worker} if worker else {}
 
     def format(self, record: logging.LogRecord) -> str:
-        further = {}
+        further: dict[str, Any] = dict(self._about)
         if record.exc_info:
             further["exception"] = self.formatException(record.exc_info)
         return line(record.levelname.lower(), record.name, record.getMessage(), record.created, **further)

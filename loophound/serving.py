@@ -9,7 +9,10 @@ from loophound.config import Config
 from loophound.errors import ConfigError
 
 if TYPE_CHECKING:
+    import socket
+
     from loophound.server.hooks import Hooks
+    from loophound.server.seat import Seat
 
 
 def run(app: Any, **options: Any) -> None:
@@ -30,10 +33,22 @@ def run(app: Any, **options: Any) -> None:
 
 def serve(config: Config) -> None:
     """The same, from a configuration."""
+    if config.is_supervised:
+        from loophound.supervisor.supervisor import supervise  # one process alone needs none of it
+
+        supervise(config)
+    else:
+        serve_here(config)
+
+
+def serve_here(
+    config: Config, *, worker: int = 0, seat: Seat | None = None, sockets: list[socket.socket] | None = None
+) -> None:
+    """Serve in this process, on `sockets` where it is a worker that was given them."""
     from loophound.server import Server
 
     if config.detect_blocking is None:
-        Server(config).run()
+        Server(config, seat=seat).run(sockets)
         return
     # Imported here: without detection, not a line of the detector is in the process.
     with ExitStack() as at_end:
@@ -49,4 +64,4 @@ def serve(config: Config) -> None:
             from loophound.cli.calls import flagging
 
             hooks = CallHooks(at_end.enter_context(flagging(config.record, log_format=config.log_format)), hooks)
-        Server(config, hooks=hooks).run()
+        Server(config, hooks=hooks, seat=seat).run(sockets)

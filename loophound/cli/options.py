@@ -100,7 +100,8 @@ def _option(name: str) -> Callable[[Command], Command]:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_of(name))
     if spec.optional_value:
         return click.option(flag, name, cls=OptionalValue, metavar=spec.metavar, help=help_of(name))
-    return click.option(flag, name, metavar=metavar(name), help=help_of(name), multiple=kind.type is tuple)
+    flags = [flag, spec.other_flag] if spec.other_flag else [flag]
+    return click.option(*flags, name, metavar=metavar(name), help=help_of(name), multiple=kind.type is tuple)
 
 
 def help_of(name: str) -> str:

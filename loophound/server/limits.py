@@ -47,16 +47,15 @@ def at_most_at_once(site: Site, app: Application, most: int) -> Application:
     return limited
 
 
-def at_most_in_all(app: Application, most: int, stop: Callable[[], object]) -> Application:
-    """`app`, and `stop` called when its request number `most` begins; that one is still answered."""
+def at_most_in_all(app: Application, most: int, enough: Callable[[str], object]) -> Application:
+    """`app`, and `enough` called when its request number `most` begins; that one is still answered."""
     count = 0
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal count
         count += 1
         if count == most:
-            logger.warning("Stopping after %d requests, as --limit-max-requests says", most)
-            stop()
+            enough(f"{most} requests, as --limit-max-requests says")
         await app(scope, receive, send)
 
     return counted

@@ -18,22 +18,24 @@ _NAME_WIDTH = 10  # of the longest level's name, a colon and a space
 class LevelFormatter(logging.Formatter):
     """Puts the level before the message, in colour where `colors` says so."""
 
-    def __init__(self, *, colors: bool) -> None:
+    def __init__(self, *, colors: bool, worker: int = 0) -> None:
         super().__init__("%(message)s")
         self._colors = colors
+        self._speaker = f"worker {worker}: " if worker else ""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         name = record.levelname
         padding = " " * (_NAME_WIDTH - len(name) - 1)
         if self._colors and name in _COLORS:
             name = f"\x1b[{_COLORS[name]}m{name}\x1b[0m"
-        return f"{name}:{padding}{record.message}"
+        return f"{name}:{padding}{self._speaker}{record.message}"
 
 
-def configure(config: Config) -> None:
+def configure(config: Config, worker: int = 0) -> None:
     """Set up logging by the file of `--log-config` (or by what would be in it), else in the usual way.
 
-    Then the `loophound` logger gets a level, and a handler unless it has one by now. Raises ConfigError.
+    Then the `loophound` logger gets a level, and a handler unless it has one by now. Its lines name the
+    `worker`, for several write to one stream; 0 stands for a process alone. Raises ConfigError.
     """
     logger = logging.getLogger("loophound")
     logging.addLevelName(TRACE, "TRACE")
@@ -43,17 +45,31 @@ def configure(config: Config) -> None:
         logger.setLevel(config.log_level.upper())
     if not logger.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_formatter(config))
+        handler.setFormatter(_formatter(config, worker))
         logger.addHandler(handler)
         logger.propagate = False
 
 
-def _formatter(config: Config) -> logging.Formatter:
+def _formatter(config: Config, worker: int) -> logging.Formatter:
     if config.log_format == "json":
         from loophound.json_lines import JsonFormatter  # text does without
 
-        return JsonFormatter()
-    return LevelFormatter(colors=sys.stderr.isatty() if config.use_colors is None else config.use_colors)
+        return JsonFormatter(worker)
+    colors = sys.stderr.isatty() if config.use_colors is None else config.use_colors
+    return LevelFormatter(colors=colors, worker=worker)
+
+
+def reopen() -> None:
+    """Open the files of all logging handlers anew, after somebody has moved them away (logrotate(8))."""
+    for reference in list(logging._handlerList):  # type: ignore[attr-defined]
+        handler = reference()
+        if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+            handler.acquire()
+            try:
+                old, handler.stream = handler.stream, handler._open()
+                old.close()
+            finally:
+                handler.release()
 
 
 def _configure_by(file: str | dict[str, Any]) -> None:

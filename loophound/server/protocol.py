@@ -23,13 +23,14 @@ import httptools
 from loophound.server import heads
 from loophound.server.asgi import ASGI_VERSION, HTTP_SPEC_VERSION
 from loophound.server.bounds import Timeouts
-from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, COMPLETE, HEADED, Cycle
+from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, COMPLETE, HEADED, STREAMING, Cycle
 from loophound.server.flow import WriteFlow
 from loophound.server.heads import TOKEN
 from loophound.server.lineage import context_of, marked
 from loophound.server.malformed import refusal_of
 from loophound.server.proxies import Proxies
 from loophound.server.refusals import Refusal
+from loophound.server.seat import Give, give_away
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
 from loophound.server.upgrades import parser_of_the_rest
@@ -67,6 +68,7 @@ _METHODS = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 }
 _NO_CONTEXT = Context()
+_NOTHING = object()
 _WATCHED = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
 
 
@@ -84,9 +86,11 @@ class HttpConnection(asyncio.Protocol):
         "_marks",
         "_overhead_bytes",
         "_parser",
+        "_pipelined",
         "_proxies",
         "_reading",
         "_refusal",
+        "_stray_after",
         "_stuck_bytes",
         "_target",
         "_trailer_bytes",
@@ -132,6 +136,9 @@ class HttpConnection(asyncio.Protocol):
         self._refusal: Refusal | None = None
         self._farewell = b""
         self._handshake: Handshake | None = None  # the last request's, which asks for a WebSocket
+        self._pipelined = False
+        # The request after which the first bytes of a request line came, too few to be seen in the phase.
+        self._stray_after: object = _NOTHING
 
     # -- the transport's side
 
@@ -213,6 +220,8 @@ class HttpConnection(asyncio.Protocol):
         cycle = self.cycle
         if cycle is not None and cycle.task is None and cycle.answer is AWAITED:
             self._start(cycle)
+        elif self.phase is IDLE and not self._busy():
+            self._stray_after = self._incoming
 
     def _begin(self, phase: Phase, stuck_bytes: int) -> None:
         self.phase = phase
@@ -390,6 +399,7 @@ class HttpConnection(asyncio.Protocol):
             self.cycle = cycle
         elif self._busy() or self.waiting:
             self.waiting.append(cycle)
+            self._pipelined = True
         else:
             if last.task is not None and not last.task.done():
                 site.adopt(last)
@@ -669,6 +679,33 @@ class HttpConnection(asyncio.Protocol):
         cycle.close_after()
         if cycle.endless:
             cycle.disconnect()
+
+    def retire(self, give: Give) -> None:
+        """Another process takes over: give the connection away as soon as it is idle.
+
+        TLS cannot move to another process. Such a connection ends with its next response, or when it has
+        been idle for long: closing it now might cross a request on its way.
+        """
+        cycle = self.cycle
+        if self._busy() and cycle is not None:
+            if cycle.answer is not STREAMING and (self.tls is not None or self._pipelined):
+                cycle.close_after()
+            if cycle.endless:
+                cycle.disconnect()
+        elif self._at_rest() and give_away(self.transport, give):
+            self.phase = CLOSED
+
+    def _at_rest(self) -> bool:
+        """Whether nothing of this connection is in this process alone."""
+        return (
+            self.phase is IDLE
+            and self.tls is None
+            and not (self._pipelined or self._stray_after is self._incoming)
+            and not (self.waiting or self._unfed or self._farewell)
+            and self._reading
+            and not self.transport.is_closing()
+            and not self.transport.get_write_buffer_size()
+        )
 
     def _leave(self) -> None:
         """Close while idle."""

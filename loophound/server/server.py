@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, cast
 
-from loophound.addresses import UnixAddress
 from loophound.config import Config
 from loophound.errors import StartupError
 from loophound.server import logs, sockets
@@ -27,8 +25,16 @@ from loophound.server.lifespan import Lifespan
 from loophound.server.limits import at_most_at_once, at_most_in_all
 from loophound.server.protocol import HttpConnection
 from loophound.server.proxies import proxies_of
+from loophound.server.seat import Give, Seat, take
 from loophound.server.site import Site
-from loophound.server.stop import end_requests, reload_handled, signals_handled
+from loophound.server.sockets import bind_all
+from loophound.server.stop import (
+    end_requests,
+    give_connections,
+    reload_handled,
+    settle_accepted,
+    signals_handled,
+)
 from loophound.server.sweep import Sweep
 from loophound.server.websocket.handshake import WebSocketOptions
 
@@ -46,14 +52,18 @@ class Server:
     accepts connections, `servers` are its listeners then.
     """
 
-    def __init__(self, config: Config, hooks: Hooks | None = None) -> None:
+    def __init__(self, config: Config, hooks: Hooks | None = None, seat: Seat | None = None) -> None:
         self.config = config
         self.started = False
         self.sockets: list[socket.socket] = []
         self.servers: list[asyncio.Server] = []
         self._hooks = hooks
+        self._seat = seat
+        self._give: Give | None = None
         self._app: Application | None = None
+        self._site_served: Site | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._leave_asked = asyncio.Event()  # to stop or to retire
         self._stop_asked = asyncio.Event()
         self._stop_forced = asyncio.Event()
         self._stops = 0
@@ -87,9 +97,27 @@ class Server:
             self._loop.call_soon_threadsafe(self._take_stops)
         return self._stops
 
+    def retire(self, give: Give) -> None:
+        """End as a process that has a successor: `give` takes the connections to it. On the loop's thread.
+
+        No client is closed: idle connections move, busy ones as soon as their response is out. What cannot move
+        (TLS) ends with its next response. A stop() meanwhile counts as ever.
+        """
+        self._give = give
+        self._leave_asked.set()
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Serve a connection that another process has given away. On the loop's thread."""
+        site = self._site_served
+        if site is None or site.stopping:
+            sock.close()
+        else:
+            site.loop.create_task(take(site.loop, lambda: HttpConnection(site), sock), name="adopt")
+
     def _take_stops(self) -> None:
         if self._stops >= 1:
             self._stop_asked.set()
+            self._leave_asked.set()
         if self._stops >= 2:
             self._stop_forced.set()
 
@@ -116,29 +144,22 @@ class Server:
         self._tell_starting()
         with ExitStack() as at_end:
             at_end.callback(self._tell_stopping)
-            at_end.enter_context(signals_handled(self.stop))
+            if self._seat is None or self._seat.takes_signals:
+                at_end.enter_context(signals_handled(self.stop))
             if self.config.uses_tls:
                 from loophound.server.tls import Tls  # plain servers need not load it
 
                 self._tls = Tls(self.config)
-                at_end.enter_context(reload_handled(self.reload_certificate))
+                if self._seat is None or self._seat.takes_signals:
+                    at_end.enter_context(reload_handled(self.reload_certificate))
             app = self._app or load_application(self.config)
-            self.sockets = self._bind(at_end) if sockets is None else sockets
+            self.sockets = bind_all(self.config, at_end) if sockets is None else sockets
             lifespan = Lifespan(app, self.config.lifespan)
             await lifespan.startup()
             try:
                 await self._serve_until_stopped(self._site(app, lifespan, at_end))
             finally:
                 await lifespan.shutdown()
-
-    def _bind(self, at_end: ExitStack) -> list[socket.socket]:
-        bound = sockets.bind(self.config)
-        for sock in bound:
-            at_end.callback(sock.close)
-        for address in sockets.addresses_of(self.config):
-            if isinstance(address, UnixAddress):
-                at_end.callback(sockets.remove_socket_file, address.path, os.stat(address.path).st_ino)
-        return bound
 
     def _site(self, app: Application, lifespan: Lifespan, at_end: ExitStack) -> Site:
         config = self.config
@@ -170,33 +191,59 @@ class Server:
             site.app = at_most_at_once(site, site.app, config.limit_concurrency)
         if config.limit_max_requests is not None:
             most = config.limit_max_requests + random.randint(0, config.limit_max_requests_jitter)
-            site.app = at_most_in_all(site.app, most, self.stop)
+            site.app = at_most_in_all(site.app, most, self._enough)
         return site
+
+    def _enough(self, why: str) -> None:
+        if self._seat is None or not self._seat.enough(why):
+            logger.warning("Stopping after %s", why)
+            self.stop()
 
     async def _serve_until_stopped(self, site: Site) -> None:
         config = self.config
         sockets.listen(self.sockets, config.backlog)
         # Said before the first request is accepted and after the kernel accepts: whoever reads it can connect.
-        for sock in self.sockets:
-            logger.info("Loophound running on %s (Press CTRL+C to quit)", sockets.address_of(sock, site.scheme))
+        if self._seat is None or self._seat.announces:
+            for sock in self.sockets:
+                logger.info("Loophound running on %s (Press CTRL+C to quit)", sockets.address_of(sock, site.scheme))
         # Connections take over the context in which their listener was made, and requests theirs.
         context = Context() if config.reset_contextvars else None
         self.servers = await site.loop.create_task(self._listen(site), context=context)
-        sweep = Sweep(site, timeouts_of(config))
+        sweep = Sweep(site, timeouts_of(config), turned=self._seat.turned if self._seat is not None else None)
         sweep.start()
         try:
             with collector_relaxed():
                 self._tell_started(site)
                 self.started = True
-                await self._stop_asked.wait()
+                self._site_served = site
+                if self._seat is not None:
+                    self._seat.ready(self)
+                await self._leave_asked.wait()
+                await self._delay_shutdown()
         finally:
             logger.info("Shutting down")
             for server in self.servers:
                 server.close()
-            await end_requests(site, config.timeout_graceful_shutdown, self._stop_forced)
+            await settle_accepted()
+            grace_s = config.timeout_graceful_shutdown
+            if self._give is not None:
+                began_s = site.loop.time()
+                await give_connections(site, self._give, grace_s, self._stop_asked)
+                grace_s = grace_s and max(0.0, grace_s - (site.loop.time() - began_s))
+            await end_requests(site, grace_s, self._stop_forced)
             sweep.stop()
             self._tell_stopping()
             self.started = False
+
+    async def _delay_shutdown(self) -> None:
+        """Serve on for a while, until those who send clients here have seen that the end is near."""
+        if self._seat is not None:
+            self._seat.stopping()
+        delay_s = self.config.shutdown_delay
+        if self._give is None and delay_s:
+            logger.info("Stopping in %g seconds; serving on until then (press CTRL+C to stop at once)", delay_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_forced.wait(), delay_s)
 
     async def _listen(self, site: Site) -> list[asyncio.Server]:
         tls: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from loophound.server.targets import Targets
 
 if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
+    from loophound.server.seat import Give
     from loophound.server.tls import Tls
     from loophound.server.websocket.handshake import WebSocketOptions
 
@@ -51,6 +52,8 @@ class Connection(Protocol):
     def adjust_reading(self) -> None: ...
 
     def stop(self) -> None: ...
+
+    def retire(self, give: Give) -> None: ...
 
     def sweep(self, now_s: float, timeouts: Timeouts) -> None: ...
 

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+from contextlib import ExitStack
 
 from loophound.addresses import Address, Descriptor, TcpAddress, UnixAddress, parse_address
 from loophound.config import Config
@@ -51,6 +52,17 @@ def _bind_one(address: Address, by_bind: bool) -> list[socket.socket]:
             return [_bind_unix(path, "--bind" if by_bind else "--uds")]
         case TcpAddress(host, port):
             return _bind_host(host, port, by_bind)
+
+
+def bind_all(config: Config, at_end: ExitStack) -> list[socket.socket]:
+    """The same; `at_end` closes them, and removes the files of unix sockets."""
+    bound = bind(config)
+    for sock in bound:
+        at_end.callback(sock.close)
+    for address in addresses_of(config):
+        if isinstance(address, UnixAddress):
+            at_end.callback(remove_socket_file, address.path, os.stat(address.path).st_ino)
+    return bound
 
 
 def address_of(sock: socket.socket, scheme: str = "http") -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from loophound.server.seat import Give
 from loophound.server.site import Site
 
 logger = logging.getLogger("loophound.server")
@@ -18,6 +19,9 @@ logger = logging.getLogger("loophound.server")
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 # What a cancelled application gets to clean up.
 UNWIND_S = 1.0
+# asyncio takes three turns from accept(2) to connection_made(), uvloop one.
+TURNS_TO_CONNECT = 8
+GIVING_PAUSE_S = 0.02
 
 
 @contextmanager
@@ -60,6 +64,24 @@ def reload_handled(reload: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_DFL if before is None else before)
+
+
+async def settle_accepted() -> None:
+    """Let connections that the loop has accepted reach their protocols, after the listener was closed."""
+    for _ in range(TURNS_TO_CONNECT):
+        await asyncio.sleep(0)
+
+
+async def give_connections(site: Site, give: Give, grace_s: float | None, forced: asyncio.Event) -> None:
+    """Give idle connections away, and busy ones when their requests end; for `grace_s` seconds at most."""
+    deadline_s = None if grace_s is None else site.loop.time() + grace_s
+    while site.connections or site.tasks():
+        for connection in list(site.connections):
+            connection.retire(give)
+        if deadline_s is not None and site.loop.time() >= deadline_s:
+            return
+        if await _within(forced.wait(), site.loop.time() + GIVING_PAUSE_S, asyncio.Event()):
+            return
 
 
 async def end_requests(site: Site, grace_s: float | None, forced: asyncio.Event) -> None:

@@ -24,10 +24,17 @@ class Sweep:
     `clock` gives seconds since the epoch. The loop's own time decides on time-outs.
     """
 
-    def __init__(self, site: Site, timeouts: Timeouts, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        site: Site,
+        timeouts: Timeouts,
+        clock: Callable[[], float] = time.time,
+        turned: Callable[[], None] | None = None,
+    ) -> None:
         self._site = site
         self._timeouts = timeouts
         self._clock = clock
+        self._turned = turned  # called at each visit: whoever wants to know that the loop lives
         limits_s = list(timeouts)
         if site.websocket is not None:
             limits_s += site.websocket.ping_interval_s or 0, site.websocket.ping_timeout_s or 0
@@ -46,6 +53,8 @@ class Sweep:
 
     def _turn(self) -> None:
         self._timer = self._site.loop.call_later(self.interval_s, self._turn)
+        if self._turned is not None:
+            self._turned()
         self.sweep()
 
     def sweep(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import loophound.server
+import loophound.supervisor.supervisor
 from loophound.calls.hooks import CallHooks
 from loophound.cli import main
 from loophound.config import Config, flag_of, options, table
@@ -23,10 +24,10 @@ class FakeServer:
     made: tuple[Config, Any]
     fails = False
 
-    def __init__(self, config: Config, hooks: Any = None) -> None:
+    def __init__(self, config: Config, hooks: Any = None, seat: Any = None) -> None:
         FakeServer.made = (config, hooks)
 
-    def run(self) -> None:
+    def run(self, sockets: Any = None) -> None:
         events.append("run")
         if FakeServer.fails:
             raise StartupError("port 80 is taken")
@@ -61,6 +62,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # the ledger is a real one
     monkeypatch.setattr(loophound.server, "Server", FakeServer)
     monkeypatch.setattr(FakeServer, "fails", False)
+    monkeypatch.setattr(loophound.supervisor.supervisor, "supervise", lambda config: FakeServer(config).run())
     module = types.ModuleType("loophound.detector.detector")
     module.Detector = FakeDetector  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -73,6 +75,8 @@ TLS = ("--ssl-certfile=c", "--ssl-ca-certs=a")
 COMPANIONS = {
     "record": ("--detect-blocking",),
     "ledger": ("--detect-blocking",),
+    **dict.fromkeys(("reuse_port", "preload", "max_worker_memory"), ("--workers=2",)),
+    **dict.fromkeys(("reload_dirs", "reload_includes", "reload_excludes"), ("--reload",)),
     **{f"ssl_{name}": TLS for name in ("keyfile", "keyfile_password", "ca_certs", "ciphers", "cert_reqs")},
 }
 # What no rule can make up.
@@ -109,6 +113,37 @@ def other_value(name: str) -> tuple[str, Any]:
 def test_every_option_reaches_config(name: str) -> None:
     word, value = other_value(name)
     assert getattr(served(*COMPANIONS.get(name, ()), word, "app:app"), name) == value
+
+
+def test_uvicorns_name_for_the_time_of_a_worker() -> None:
+    assert served("--timeout-worker-healthcheck=6", "app:app").timeout_worker == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--workers=2", "--reload"), "--reload runs one worker, for development: leave out --workers"),
+        (("--workers=0",), "--workers takes a whole number from 1 to 512"),
+        (("--preload",), "--preload is for workers: add --workers"),
+        (("--reuse-port",), "--reuse-port is for workers: add --workers"),
+        (("--reuse-port", "--workers=2", "--uds=s"), "--reuse-port is for TCP ports"),
+        (("--max-worker-memory=9",), "--max-worker-memory is for workers: add --workers"),
+        (("--reload-dir=a",), "--reload-dir is for --reload: add it"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: tuple[str, ...], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "a:a", *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"loophound: {problem}")
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"reload": True}])
+def test_workers_want_an_import_string(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r'give it as text, such as run\("main:app", (workers=2|reload=True)\)'):
+        loophound.run(lambda *_: None, **options)
 
 
 def test_headers_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,8 +311,8 @@ def test_without_the_flag_the_detector_is_not_even_imported() -> None:
     code = (
         "import sys, loophound.server\n"
         "class Server:\n"
-        "    def __init__(self, config, hooks=None): pass\n"
-        "    def run(self): print(*sys.modules)\n"
+        "    def __init__(self, *_, **__): pass\n"
+        "    def run(self, *_): print(*sys.modules)\n"
         "loophound.server.Server = Server\n"
         "from loophound.cli import main\n"
         "sys.exit(main(['serve', 'a:a']))"

@@ -29,6 +29,7 @@ from loophound.server.websocket.states import CLOSED, CLOSING, CONNECTING, DENYI
 if TYPE_CHECKING:
     from loophound.server.bounds import Timeouts
     from loophound.server.cycle import Cycle
+    from loophound.server.seat import Give
     from loophound.server.site import Site
 
 # How long the client's Close, or its end of the connection, is waited for.
@@ -281,6 +282,10 @@ class WebSocketConnection(asyncio.Protocol):
             self.close(SERVICE_RESTART, "")
         elif self.state is CONNECTING:
             session.request.give_up(503, "Service Unavailable")
+
+    def retire(self, give: Give) -> None:
+        """Another process takes over; the state of a WebSocket cannot move to it."""
+        self.stop()
 
     def sweep(self, now_s: float, timeouts: Timeouts) -> None:
         """Act on time-outs; called once a sweep."""

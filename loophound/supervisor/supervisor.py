@@ -1,0 +1,270 @@
+"""The supervisor: it has the listening sockets and the signals, and carries out what the policy orders.
+
+One thread, no event loop, and not a line of the application: what a worker does cannot
+harm it. It sleeps in poll(2) until a worker speaks, a signal comes or a time is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from loophound.config import MOST_WORKERS, Config
+from loophound.errors import USAGE_EXIT_CODE, ConfigError, LoophoundError, StartupError
+from loophound.server import logs, sockets
+from loophound.supervisor.facts import (
+    AskedToLeave,
+    BecameReady,
+    Command,
+    Dismiss,
+    Ended,
+    Fact,
+    Finish,
+    Kill,
+    Order,
+    Ordered,
+    Say,
+    Spawn,
+    Spawned,
+    Ticked,
+    Urgency,
+)
+from loophound.supervisor.handover import Handover
+from loophound.supervisor.policy import Fleet, Plan
+from loophound.supervisor.processes import Running, Spawner
+from loophound.supervisor.vigil import Condition
+from loophound.supervisor.watch import Watch
+
+logger = logging.getLogger("loophound.supervisor")
+
+LOOK_S = 1.0  # how often the workers are looked at
+ORDERS = {
+    signal.SIGTERM: Order.STOP,
+    signal.SIGINT: Order.STOP,
+    signal.SIGHUP: Order.REPLACE,
+    signal.SIGTTIN: Order.MORE,
+    signal.SIGTTOU: Order.FEWER,
+}
+WORDS = {Urgency.RETIRE: "retire", Urgency.STOP: "stop", Urgency.AT_ONCE: "at once"}
+
+
+def supervise(config: Config) -> None:
+    """Serve `config` with workers until a signal. Raises StartupError when no worker can start."""
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("workers and reload want the main thread, which is the one that gets signals")
+    logs.configure(config)
+    with ExitStack() as at_end:
+        Supervisor(config, at_end).run()
+
+
+class Supervisor:
+    """What it opens is closed by `at_end`."""
+
+    def __init__(self, config: Config, at_end: ExitStack) -> None:
+        self._config = config
+        size = config.workers or 1
+        self._fleet = Fleet(
+            Plan(
+                grace_s=config.timeout_graceful_shutdown,
+                delay_s=config.shutdown_delay,
+                waits_for_change=config.reload,
+                hurried=config.reload,
+                most=MOST_WORKERS,
+            ),
+            size,
+        )
+        self._listeners = sockets.bind_all(config, at_end)
+        handover = Handover.create()
+        at_end.callback(handover.sender.close)
+        at_end.callback(handover.receiver.close)
+        self._spawner = Spawner(replace(config, **_ALONE), handover, spare=config.reload)
+        at_end.callback(self._spawner.close)
+        self._running: dict[int, Running] = {}
+        self._problems: dict[int, str] = {}
+        self._signals: deque[int] = deque()
+        self._watch = Watch(config, self._examine)
+        self._looked_s = time.monotonic()
+        self._announced = False
+        self._outcome: Finish | None = None
+        self._poller = select.poll()
+        self._sources: dict[int, Callable[[], None]] = {}
+
+    def run(self) -> None:
+        """Until all workers have ended. Raises StartupError or ConfigError with what kept them from starting."""
+        with self._signals_noted():
+            try:
+                self._feed(Ticked(time.monotonic()))
+                while self._outcome is None:
+                    self._turn()
+            finally:
+                for running in list(self._running.values()):
+                    self._spawner.kill(running.pid)
+        if self._outcome.code:
+            error: type[LoophoundError] = ConfigError if self._outcome.code == USAGE_EXIT_CODE else StartupError
+            raise error(self._outcome.problem)
+        logger.info("All workers have ended")
+
+    def watch(self, descriptor: int, came: Callable[[], None]) -> None:
+        """Call `came` whenever there is something to read."""
+        self._sources[descriptor] = came
+        self._poller.register(descriptor, select.POLLIN)
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        wait_s = min(self._fleet.next_s() - now_s, self._looked_s + LOOK_S - now_s)
+        for descriptor, _ in self._poller.poll(max(0.0, math.ceil(wait_s * 1000))):
+            came = self._sources.get(descriptor)
+            if came is not None:
+                came()
+        while self._signals:
+            self._obey(self._signals.popleft())
+        for pid, code in list(self._spawner.ended()):
+            self._end(pid, code)
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            for fact in self._watch.look(list(self._running.values())):
+                self._feed(fact)
+        self._feed(Ticked(time.monotonic()))
+
+    def _examine(self, running: Running, condition: Condition, silent_s: float) -> bool:
+        how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
+        logger.error(
+            "Worker %d (pid %d) %s: its loop has not turned for %.0f s", running.worker, running.pid, how, silent_s
+        )
+        return False
+
+    def _feed(self, fact: Fact) -> None:
+        facts = deque([fact])
+        while facts:
+            for command in self._fleet.feed(facts.popleft()):
+                if (answer := self._carry_out(command)) is not None:
+                    facts.append(answer)
+
+    def _carry_out(self, command: Command) -> Fact | None:
+        match command:
+            case Spawn(worker):
+                return self._spawn(worker)
+            case Dismiss(pid, urgency):
+                running = self._running.get(pid)
+                if running is not None:
+                    running.control.send(WORDS[urgency])
+                    if not running.pulse.turned_ns:  # it does not listen yet
+                        self._spawner.kill(pid, signal.SIGTERM)
+            case Kill(pid):
+                self._spawner.kill(pid)
+            case Say(level, text):
+                logger.log(level, "%s", text)
+            case Finish():
+                self._outcome = command
+        return None
+
+    def _spawn(self, worker: int) -> Fact:
+        try:
+            running = self._spawner.spawn(worker, self._listeners)
+        except OSError as error:
+            raise LoophoundError(f"cannot start a worker: {error.strerror}") from None
+        self._running[running.pid] = running
+        self.watch(running.control.socket.fileno(), lambda: self._hear(running))
+        return Spawned(worker, running.pid, time.monotonic())
+
+    def _hear(self, running: Running) -> None:
+        messages = running.control.receive()
+        if messages is None:
+            self._forget(running)  # its end is told by wait(2)
+            return
+        for kind, text in messages:
+            now_s = time.monotonic()
+            if kind == "ready":
+                self._announce()
+                self._feed(BecameReady(running.pid, now_s))
+                self._spawner.warm_up(self._listeners)
+            elif kind == "leave":
+                self._feed(AskedToLeave(running.pid, text, now_s))
+            elif kind == "problem":
+                self._problems[running.pid] = text
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            scheme = "https" if self._config.uses_tls else "http"
+            for address in dict.fromkeys(sockets.address_of(sock, scheme) for sock in self._listeners):
+                logger.info("Loophound running on %s (Press CTRL+C to quit)", address)
+
+    def _forget(self, running: Running) -> None:
+        descriptor = running.control.socket.fileno()
+        if self._sources.pop(descriptor, None) is not None:
+            self._poller.unregister(descriptor)
+
+    def _end(self, pid: int, code: int) -> None:
+        running = self._running.pop(pid, None)
+        if running is not None:
+            self._hear(running)  # its last words
+            self._forget(running)
+            running.close()
+        self._feed(Ended(pid, code, time.monotonic(), self._problems.pop(pid, "")))
+
+    # -- signals
+
+    def _obey(self, number: int) -> None:
+        if number in ORDERS:
+            self._feed(Ordered(ORDERS[signal.Signals(number)], time.monotonic()))
+        elif number == signal.SIGUSR1:
+            logs.reopen()
+            for running in self._running.values():
+                if running.pulse.turned_ns:
+                    self._spawner.kill(running.pid, signal.SIGUSR1)
+
+    @contextmanager
+    def _signals_noted(self) -> Iterator[None]:
+        """Signals wake poll(2) through a pipe, and are obeyed outside of their handlers."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signals.append(number)
+
+        before: dict[int, Any] = {}
+        former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self.watch(reader, lambda: _drain(reader))
+        try:
+            for handled in (*ORDERS, signal.SIGUSR1, signal.SIGCHLD):
+                before[handled] = signal.signal(handled, note)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.set_wakeup_fd(former)
+            os.close(reader)
+            os.close(writer)
+
+
+# What a worker need not know, for it has no workers of its own.
+_ALONE: dict[str, Any] = {
+    "workers": None,
+    "reuse_port": False,
+    "preload": False,
+    "max_worker_memory": None,
+    "reload": False,
+    "reload_dirs": (),
+    "reload_includes": (),
+    "reload_excludes": (),
+}
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 4096):
+            pass
+    except BlockingIOError:
+        return

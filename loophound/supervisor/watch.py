@@ -1,0 +1,91 @@
+"""The looks at the workers that serve: does the loop turn, is the memory within its limit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from loophound.config import Config
+from loophound.supervisor import kernel
+from loophound.supervisor.facts import AskedToLeave, Fact, Hung, TurnedAgain
+from loophound.supervisor.processes import Running
+from loophound.supervisor.vigil import Condition, Look, Vigil
+
+logger = logging.getLogger("loophound.supervisor")
+
+# A look that comes so late finds old news: the supervisor itself was stopped, or got no CPU.
+LATE_S = 2.5
+
+# Writes down what a worker does, and answers whether a debugger excuses it.
+Examine = Callable[[Running, Condition, float], bool]
+
+SAID = {
+    Condition.SUSPENDED: "is in a debugger: it is left alone",
+    Condition.STARVED: "is silent because the machine gives it no CPU: it is left alone",
+}
+
+
+@dataclass(slots=True)
+class _Sight:
+    vigil: Vigil
+    condition: Condition = Condition.FINE
+    heavy: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    config: Config
+    examine: Examine
+    sights: dict[int, _Sight] = field(default_factory=dict)
+    looked_s: float = 0.0
+
+    def look(self, workers: list[Running]) -> Iterator[Fact]:
+        """One look at each; what the policy should know of it."""
+        now_s = time.monotonic()
+        blind = self.looked_s > 0 and now_s - self.looked_s > LATE_S
+        self.looked_s = now_s
+        self.sights = {running.pid: self.sights[running.pid] for running in workers if running.pid in self.sights}
+        for running in workers:
+            if not running.pulse.turned_ns:
+                continue  # it starts yet
+            sight = self.sights.get(running.pid)
+            if sight is None:
+                sight = self.sights[running.pid] = _Sight(Vigil(self.config.timeout_worker or 0.0, now_s))
+            if blind:
+                sight.vigil.forgive(now_s)
+            if self.config.timeout_worker is not None:
+                yield from self._judge(running, sight, now_s)
+            if self.config.max_worker_memory is not None:
+                yield from self._weigh(running, sight, self.config.max_worker_memory, now_s)
+
+    def _judge(self, running: Running, sight: _Sight, now_s: float) -> Iterator[Fact]:
+        pid = running.pid
+        look = Look(
+            at_s=now_s,
+            turned_s=running.pulse.turned_ns / 1e9,
+            state=kernel.state(pid),
+            traced=kernel.is_traced(pid),
+            starved_s=kernel.starved_s(pid, running.pulse.thread),
+        )
+        before, condition = sight.condition, sight.vigil.judge(look)
+        if condition in (Condition.HUNG, Condition.STOPPED) and before is not condition:
+            silent_s = sight.vigil.silent_s
+            if self.examine(running, condition, silent_s):
+                sight.vigil.forgive(now_s)
+                condition = Condition.SUSPENDED
+            else:
+                yield Hung(pid, now_s)
+        elif before in (Condition.HUNG, Condition.STOPPED) and condition in (Condition.FINE, Condition.BUSY):
+            yield TurnedAgain(pid, now_s)
+        if condition in SAID and before is not condition:
+            logger.warning("Worker %d (pid %d) %s", running.worker, pid, SAID[condition])
+        sight.condition = condition
+
+    def _weigh(self, running: Running, sight: _Sight, most: int, now_s: float) -> Iterator[Fact]:
+        held = kernel.resident_bytes(running.pid) // kernel.MEBIBYTE
+        if held > most and not sight.heavy:
+            sight.heavy = True  # said once
+            why = f"it holds {held} MB of memory, and --max-worker-memory allows {most}"
+            yield AskedToLeave(running.pid, why, now_s)

@@ -1,0 +1,115 @@
+"""What runs in a worker: `python -m loophound.supervisor.worker DESCRIPTOR`.
+
+A process of its own from the first instruction on: nothing of the supervisor is in it but
+the descriptors that it was given. The first message on the control socket says the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from loophound.config import Config
+from loophound.errors import LoophoundError
+from loophound.supervisor.control import LARGEST_BYTES, Control
+from loophound.supervisor.handover import Handover
+from loophound.supervisor.pulse import Pulse
+from loophound.supervisor.seat import WorkerSeat
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker is told at its start. The descriptors are those that it has inherited."""
+
+    config: Config
+    worker: int
+    parent: int
+    path: list[str]
+    arguments: list[str]
+    python_path: str | None  # as it was before the supervisor had to change it for this process
+    listeners: list[int]
+    pulse: int
+    handover: tuple[int, int]
+
+
+def main(descriptor: int) -> int:
+    control_socket = socket.socket(fileno=descriptor)
+    _preload()
+    select.select([control_socket], [], [])  # a spare waits here until it is wanted
+    data = control_socket.recv(LARGEST_BYTES)
+    if not data:
+        return 0  # not wanted, or nobody is left to want it
+    return serve(Control(control_socket), pickle.loads(data))
+
+
+def _preload() -> None:
+    """Load what every worker needs, before it is known what it serves."""
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: F401
+    from loophound import serving  # noqa: F401
+    from loophound.server import server  # noqa: F401
+
+
+def serve(control: Control, setup: Setup) -> int:
+    """Serve until told to leave; the exit code."""
+    from loophound import serving
+    from loophound.server import logs
+
+    sys.path[:] = setup.path
+    sys.argv[:] = setup.arguments
+    os.environ.pop("PYTHONPATH", None)
+    if setup.python_path is not None:
+        os.environ["PYTHONPATH"] = setup.python_path
+    if not end_with(setup.parent):
+        return 0
+    seat = WorkerSeat(control, Pulse(setup.pulse), Handover(*map(_socket, setup.handover)))
+    # Ctrl-C and a hang-up go to the whole foreground group; the supervisor says what becomes of them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, lambda *_: logs.reopen())
+    config = setup.config
+    try:
+        logs.configure(config, setup.worker)
+        signal.signal(signal.SIGTERM, lambda *_: seat.terminated())
+        serving.serve_here(config, worker=setup.worker, seat=seat, sockets=[_socket(fd) for fd in setup.listeners])
+    except LoophoundError as error:
+        control.send("problem", str(error))
+        return error.exit_code
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 0
+    return 0
+
+
+def end_with(parent: int) -> bool:
+    """Have the kernel end this process when `parent` ends, also by SIGKILL; False when it has ended by now.
+
+    Nothing milder is certain: a worker that hangs with the GIL held runs no handler, and no thread.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        libc: Any = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    return os.getppid() == parent
+
+
+def _socket(descriptor: int) -> socket.socket:
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock
+
+
+if __name__ == "__main__":
+    code = main(int(sys.argv[1]))
+    logging.shutdown()
+    sys.exit(code)

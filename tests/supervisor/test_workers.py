@@ -1,0 +1,186 @@
+"""Real workers: they serve, come and go, and no request is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from loophound.supervisor import policy, vigil
+from tests.supervisor.running import APP, Load, Supervised, command_line, wait_until
+
+Start = Callable[..., Supervised]
+
+
+@pytest.mark.parametrize("module", [policy, vigil])
+def test_the_core_has_no_clock_and_no_process(module: ModuleType) -> None:
+    assert module.__file__ is not None
+    imported = set(re.findall(r"^(?:import|from) (\S+)", Path(module.__file__).read_text(), re.MULTILINE))
+    pure = {"__future__", "collections.abc", "dataclasses", "enum", "logging", "math", "loophound.supervisor.facts"}
+    assert imported - pure <= {"signal"}  # for the names of signals
+
+
+def serving(server: Supervised, count: int) -> None:
+    """Wait until so many workers have begun to serve since the start."""
+    server.wait_for(r"Worker \d+ serves", count)
+
+
+def test_workers_serve_on_one_socket_and_end_together(supervised: Start) -> None:
+    server = supervised("--workers=2")
+    serving(server, 2)
+    wait_until(lambda: len({server.get() for _ in range(20)}) == 2, "both workers answer")
+    workers = server.workers()
+    assert len(workers) == 2
+    assert server.end() == 0
+    assert "worker 1: Shutting down" in server.log
+    assert server.log.endswith("All workers have ended\n")
+    assert [pid for pid in workers if b"loophound" in command_line(pid)] == []
+
+
+def test_the_environment_says_how_many(supervised: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    serving(supervised(), 2)
+
+
+def test_replacing_all_loses_no_request(supervised: Start) -> None:
+    server = supervised("--workers=2")
+    serving(server, 2)
+    before = server.workers()
+    with Load(server.port, 6) as load, Load(server.port, 2, pause_s=0.02) as idle, Load(server.port, 1, "/sleep"):
+        for turn in range(2):
+            server.send(signal.SIGHUP)
+            serving(server, 4 + 2 * turn)
+        wait_until(lambda: len(server.workers()) == 2, "the old ones have left")
+        count = load.answers.total()
+        wait_until(lambda: load.answers.total() > count + 50)
+    assert load.errors == idle.errors == []
+    assert set(server.workers()).isdisjoint(before)
+    assert "killed" not in server.log
+    # They were given to the successors: no client had to connect again.
+    assert (load.connections, idle.connections) == (6, 2)
+
+
+def test_a_crashed_worker_is_started_again(supervised: Start) -> None:
+    server = supervised("--workers=2")
+    serving(server, 2)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    serving(server, 3)
+    assert "was killed by SIGKILL" in server.log
+    assert len(server.workers()) == 2
+
+
+def test_more_and_fewer(supervised: Start) -> None:
+    server = supervised("--workers=1")
+    serving(server, 1)
+    server.send(signal.SIGTTIN)
+    serving(server, 2)
+    server.send(signal.SIGTTOU)
+    wait_until(lambda: len(server.workers()) == 1)
+    server.send(signal.SIGTTOU)
+    server.wait_for("1 workers it stays")
+    assert server.get()
+
+
+def test_workers_are_replaced_after_so_many_requests(supervised: Start) -> None:
+    server = supervised("--workers=1", "--limit-max-requests=20", "--limit-max-requests-jitter=5")
+    serving(server, 1)
+    with Load(server.port, 2, pause_s=0.005) as load:
+        serving(server, 3)
+    assert load.errors == []
+    assert "requests, as --limit-max-requests says" in server.log
+
+
+def test_a_worker_that_eats_memory_is_replaced(supervised: Start) -> None:
+    server = supervised("--workers=1", "--max-worker-memory=150")
+    serving(server, 1)
+    first = server.get()
+    server.get("/eat")
+    server.get("/eat")
+    serving(server, 2)
+    assert "and --max-worker-memory allows 150" in server.log
+    assert server.get() != first
+
+
+def test_sigterm_to_a_worker_replaces_it(supervised: Start) -> None:
+    server = supervised("--workers=1")
+    serving(server, 1)
+    with Load(server.port, 2, pause_s=0.005) as load:
+        os.kill(server.workers()[0], signal.SIGTERM)
+        serving(server, 2)
+    assert load.errors == []
+
+
+def test_a_second_signal_ends_at_once(supervised: Start) -> None:
+    server = supervised("--workers=2", app=APP.replace("sleep(1)", "sleep(60)"))
+    serving(server, 2)
+    with server.send_and_leave("/sleep"):
+        time.sleep(0.3)
+        server.send(signal.SIGTERM)
+        server.wait_for("Waiting for 1 requests")
+        assert server.end() == 0
+    assert "did not end at once: cancelled" in server.log
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(supervised: Start) -> None:
+    server = supervised("--workers=2")
+    serving(server, 2)
+    workers = server.workers()
+    with server.send_and_leave("/regex"):
+        time.sleep(0.3)  # one of them holds its GIL, and runs no handler of ours
+        server.end(signal.SIGKILL)
+        wait_until(lambda: not any(b"loophound" in command_line(pid) for pid in workers), "no orphans")
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(5)", "import nothing_there", "app = 1", "def app(:", "x = 1"])
+def test_an_application_that_cannot_start_is_one_line_and_code_3(supervised: Start, code: str) -> None:
+    server = supervised("--workers=3", app=code)
+    assert server.process.wait(30) == 3
+    server.end()
+    assert server.log.startswith("loophound: ")
+    assert server.log.count("\n") == 1
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ["serve", "main:app", "--workers=2", f"--port={port}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "loophound", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 3
+    said = f"loophound: cannot listen on 127.0.0.1:{port}: the address is in use; choose another --port, or 0"
+    assert done.stderr == f"{said} for a free one\n"
+
+
+def test_a_configuration_that_workers_refuse(supervised: Start, tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text('{"version": 2}')
+    server = supervised("--workers=2", "--log-config=log.json")
+    assert server.process.wait(30) == 2
+    server.end()
+    assert server.log.startswith("loophound: --log-config log.json: ")
+
+
+def test_log_files_are_opened_again(supervised: Start, tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text(
+        '{"version": 1, "handlers": {"f": {"class": "logging.FileHandler", "filename": "l.log"}},'
+        ' "loggers": {"loophound": {"level": "INFO", "handlers": ["f"]}}}'
+    )
+    server = supervised("--workers=1", "--log-config=log.json")
+    log, moved = tmp_path / "l.log", tmp_path / "moved.log"
+    wait_until(lambda: log.exists() and "serves" in log.read_text())
+    log.rename(moved)
+    server.send(signal.SIGUSR1)
+    wait_until(log.exists)
+    time.sleep(0.3)
+    server.end()
+    assert "Shutting down" in log.read_text()
+    assert "Shutting down" not in moved.read_text()
