@@ -12,18 +12,18 @@ MAX_PORT = 65_535
 FORMS = "--bind takes HOST:PORT, unix:PATH or fd://NUMBER"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class TcpAddress:
     host: str  # empty: all of the machine's
     port: int  # 0: a free one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class UnixAddress:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Descriptor:
     """A socket that another process has bound."""
 

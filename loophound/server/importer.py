@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
 import sys
-import sysconfig
-import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -16,8 +13,6 @@ from typing import Any, cast
 from loophound.config import Config
 from loophound.errors import StartupError
 from loophound.server.asgi import Application
-
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def load_application(config: Config) -> Application:
@@ -82,10 +77,16 @@ def _no_module(name: str, missing: str, target: str) -> str:
     if missing != name:
         parent = name[: len(missing)].rpartition(".")[0] or missing
         return f"{message}; {parent!r} is where the search ended"
-    near = difflib.get_close_matches(missing, _modules_here(), n=3)
+    near = _close_to(missing, _modules_here())
     if near:
         return f"{message}; did you mean {' or '.join(near)}?"
     return f"{message}; start in the directory that holds it, or name that with --app-dir"
+
+
+def _close_to(word: str, names: list[str]) -> list[str]:
+    from difflib import get_close_matches  # only mistakes load it
+
+    return get_close_matches(word, names, n=3)
 
 
 def _modules_here() -> list[str]:
@@ -103,6 +104,10 @@ def _failed_inside(name: str, error: BaseException) -> StartupError:
 
 def _cause(error: BaseException) -> str:
     """The exception in one line, with the place that caused it."""
+    import sysconfig
+    import traceback  # only mistakes load them
+
+    libraries = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
     message = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, SyntaxError):
@@ -113,7 +118,7 @@ def _cause(error: BaseException) -> str:
         if not frame.filename.startswith("<frozen ") and frame.filename not in (__file__, importlib.__file__)
     ]
     # What the user wrote says more than the depth of a library that rejected it.
-    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
     for frame in (own or frames)[-1:]:
         return f"{text} at {frame.filename}:{frame.lineno}"
     return text
@@ -123,7 +128,7 @@ def _no_attribute(target: str, reached: str, part: str, owner: Any) -> str:
     what = "module" if isinstance(owner, ModuleType) else "object"
     message = f"cannot import {target!r}: {what} {reached!r} has no attribute {part!r}"
     names = [name for name in dir(owner) if not name.startswith("_")]
-    near = difflib.get_close_matches(part, names, n=3)
+    near = _close_to(part, names)
     if near:
         return f"{message}; did you mean {' or '.join(near)}?"
     if isinstance(owner, ModuleType) and owner.__file__:

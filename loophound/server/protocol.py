@@ -16,7 +16,7 @@ from contextvars import Context
 from enum import Enum, auto
 from functools import cache
 from time import monotonic_ns
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
@@ -34,8 +34,10 @@ from loophound.server.seat import Give, give_away
 from loophound.server.site import Site
 from loophound.server.targets import TargetError, split_absolute
 from loophound.server.upgrades import parser_of_the_rest
-from loophound.server.websocket.connection import WebSocketConnection
-from loophound.server.websocket.handshake import Handshake, asked_for, read_handshake
+from loophound.server.websocket.offer import asked_for
+
+if TYPE_CHECKING:
+    from loophound.server.websocket.handshake import Handshake
 
 logger = logging.getLogger("loophound.server")
 
@@ -504,6 +506,8 @@ class HttpConnection(asyncio.Protocol):
             self._marks = marks
             options = self.site.websocket
             if options is not None and asked_for(marks, cycle.scope["method"], http_version):
+                from loophound.server.websocket.handshake import read_handshake
+
                 try:
                     self._handshake = read_handshake(cycle.scope["headers"], options)
                 except Refusal as refusal:
@@ -539,6 +543,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Leave the transport to a WebSocket: its handshake is the next request to be answered."""
+        from loophound.server.websocket.connection import WebSocketConnection
+
         request, handshake, options = self.cycle, self._handshake, self.site.websocket
         assert request is not None
         assert handshake is not None

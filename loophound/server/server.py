@@ -36,7 +36,7 @@ from loophound.server.stop import (
     signals_handled,
 )
 from loophound.server.sweep import Sweep
-from loophound.server.websocket.handshake import WebSocketOptions
+from loophound.server.websocket.offer import WebSocketOptions, load_soon
 
 if TYPE_CHECKING:
     from loophound.server.tls import Tls
@@ -215,6 +215,8 @@ class Server:
             with collector_relaxed():
                 self._tell_started(site)
                 self.started = True
+                if site.websocket is not None:
+                    load_soon()
                 self._site_served = site
                 if self._seat is not None:
                     self._seat.ready(self)

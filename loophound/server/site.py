@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from loophound.server.cycle import Cycle
     from loophound.server.seat import Give
     from loophound.server.tls import Tls
-    from loophound.server.websocket.handshake import WebSocketOptions
+    from loophound.server.websocket.offer import WebSocketOptions
 
 MOST_LATELY = 256
 # Input is parsed in slices of at most so many bytes, for the bounds to hold within one large read too: the parser

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loophound.server.websocket.frames import FrameReader, Violation, close_payload, frame_head, read_close
-from loophound.server.websocket.handshake import WebSocketOptions, _negotiate
+from loophound.server.websocket.handshake import _negotiate
+from loophound.server.websocket.offer import WebSocketOptions
 from tests.server.websocket_wire import BINARY, CONTINUATION, PING, TEXT, frame
 
 MAX_SIZE = 70_000

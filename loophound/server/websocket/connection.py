@@ -22,7 +22,8 @@ from loophound.server.websocket.frames import (
     frame_head,
     read_close,
 )
-from loophound.server.websocket.handshake import Handshake, WebSocketOptions
+from loophound.server.websocket.handshake import Handshake
+from loophound.server.websocket.offer import WebSocketOptions
 from loophound.server.websocket.session import Session
 from loophound.server.websocket.states import CLOSED, CLOSING, CONNECTING, DENYING, FAILED, OPEN, State
 

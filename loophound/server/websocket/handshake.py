@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
@@ -20,6 +20,7 @@ from websockets.headers import build_extension, parse_extension
 from loophound.server.asgi import Header, MessageError
 from loophound.server.heads import ResponseHeads
 from loophound.server.refusals import Refusal
+from loophound.server.websocket.offer import WebSocketOptions
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = b"13"
@@ -31,17 +32,6 @@ _RESERVED = frozenset({b"upgrade", b"sec-websocket-accept", b"sec-websocket-exte
 # Compressing takes 256 KiB a connection with zlib's defaults, 32 KiB with these (zconf.h), which the
 # websockets library defaults to as well.
 _DEFLATE = {"server_max_window_bits": 12, "client_max_window_bits": 12, "compress_settings": {"memLevel": 5}}
-
-
-@dataclass(frozen=True, slots=True)
-class WebSocketOptions:
-    """How the sessions of one server behave; `None` turns a time-out off."""
-
-    max_size: int = 16_777_216  # bytes of a message
-    max_queue: int = 32  # messages
-    ping_interval_s: float | None = 20.0
-    ping_timeout_s: float | None = 20.0
-    deflate: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +64,6 @@ class Handshake:
         for name, _ in headers:
             if name.lower() in _RESERVED or (subprotocol is not None and name.lower() == b"sec-websocket-protocol"):
                 raise MessageError(f"header {name!r} of a WebSocket handshake is the server's business")
-
-
-def asked_for(marks: Mapping[bytes, bytes], method: str, http_version: str) -> bool:
-    """Whether a request with Connection: upgrade asks for a WebSocket (RFC 6455, section 4.2.1)."""
-    offers = marks[b"upgrade"].lower().split(b",")
-    return b"websocket" in (offer.strip() for offer in offers) and method == "GET" and http_version == "1.1"
 
 
 def read_handshake(headers: Iterable[Header], options: WebSocketOptions) -> Handshake:
