@@ -27,6 +27,7 @@ ALLOW_VARIABLE = "FORWARDED_ALLOW_IPS"
 MOST_WORKERS = 512
 
 Lifespan = Literal["auto", "on", "off"]
+Interface = Literal["auto", "asgi3", "asgi2", "wsgi"]
 LoopKind = Literal["auto", "asyncio", "uvloop"]
 Http = Literal["auto"]
 WebSockets = Literal["auto", "none"]
@@ -108,6 +109,7 @@ class Config:
     http: Http = option(
         "auto", "HTTP implementation: there is one, on httptools, which uvicorn's names stand for.", aliases=HTTP_NAMES
     )
+    interface: Interface = option("auto", "What APP is; auto tells ASGI 3 from ASGI 2. wsgi wants the package a2wsgi.")
     lifespan: Lifespan = option("auto", "Lifespan protocol; auto goes on without it when the application has none.")
     proxy_headers: bool = option(True, "Believe what trusted proxies say of their clients.")
     forwarded_allow_ips: str | None = option(

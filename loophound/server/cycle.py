@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from enum import Enum, auto
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from loophound.server import heads
+from loophound.server import files, heads
 from loophound.server.asgi import Application, Message, MessageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Framing(Enum):
 
     LENGTH = auto()
     CHUNKED = auto()
+    TRAILED = auto()  # chunked, with trailers after its last chunk
+    TRAILERS = auto()  # the same; the body is over, the trailers are due
     CLOSE = auto()
     NO_BODY = auto()
 
@@ -64,6 +67,10 @@ LAST, CUT = Upload.LAST, Upload.CUT
 AWAITED, HEADED, STREAMING = Answer.AWAITED, Answer.HEADED, Answer.STREAMING
 COMPLETE, ABANDONED = Answer.COMPLETE, Answer.ABANDONED
 _OVER = frozenset({COMPLETE, ABANDONED})
+
+_FILES = frozenset({"http.response.zerocopysend", "http.response.pathsend"})
+# Stands for the length of a response that has trailers, and so is chunked.
+WITH_TRAILERS = -1
 
 # A request in which a loop was blocked has itself taken as long.
 SLOW_NS = 20_000_000
@@ -261,7 +268,7 @@ class Cycle:
     @property
     def endless(self) -> bool:
         """Whether the response streams without a length, and so may never end by itself."""
-        return self.answer is STREAMING and self._framing in (Framing.CHUNKED, Framing.CLOSE)
+        return self.answer is STREAMING and self._framing not in (Framing.LENGTH, Framing.NO_BODY)
 
     # -- send
 
@@ -274,10 +281,12 @@ class Cycle:
             self._head, self._length, closes = site.heads.encode(status, message.get("headers", ()))
             if closes:
                 self.close_after()
+            if len(message) > 3 and message.get("trailers"):
+                self._length = WITH_TRAILERS
             self.answer = HEADED
             return
         if kind != "http.response.body" or answer is AWAITED or answer is COMPLETE:
-            self._refuse_message(kind)
+            await self._send_rarely(kind, message)
             return
         body = message.get("body", b"")
         if body.__class__ is not bytes:
@@ -298,6 +307,72 @@ class Cycle:
         self.persistent = False
         self.connection_line = heads.CONNECTION_CLOSE
 
+    async def _send_rarely(self, kind: str, message: Message) -> None:
+        """The messages of the extensions that `extensions` in the scope names; any other is a mistake."""
+        answer = self.answer
+        if answer is AWAITED and kind == "http.response.early_hint":
+            if self.scope["http_version"] != "1.0":  # RFC 9110, section 15.2
+                self.connection.transport.write(self.connection.site.heads.early_hints(message.get("links", ())))
+        elif answer is AWAITED and kind == "http.response.debug":
+            logger.debug("%s: %r", self.describe(), message.get("info"))
+        elif kind == "http.response.trailers":
+            self._send_trailers(message)
+        elif answer in (HEADED, STREAMING) and kind == "http.response.zerocopysend":
+            await self._send_file(files.span_of(message), message.get("more_body", False))
+        elif answer is HEADED and kind == "http.response.pathsend":
+            span = await files.open_path(self.connection, message)
+            try:
+                await self._send_file(span, False)
+            finally:
+                os.close(span.fd)
+        elif answer is not ABANDONED or kind not in _FILES:
+            self._refuse_message(kind)
+
+    async def _send_file(self, span: files.Span, more: bool) -> None:
+        if self.answer is HEADED and not more:
+            if self._has_no_body():
+                self._end_without_body(b"", span.count)
+                return
+            if span.count <= JOINED_WRITE_BYTES:
+                self._answer_at_once(await files.read(self.connection, span))
+                return
+            if self._length is None:
+                self._length = span.count
+        if self.answer is HEADED:
+            self._open_stream(b"")
+        framing = self._framing
+        if framing is Framing.LENGTH:
+            self._take_length(span.count, more)
+        elif framing in (Framing.CHUNKED, Framing.TRAILED) and span.count:
+            self._pending.append(self.connection.site.heads.size_line(span.count))
+        self._flush()
+        if framing is not Framing.NO_BODY:
+            await files.transmit(self.connection, span, lambda: self.answer is STREAMING)
+        if self.answer is not STREAMING:
+            return
+        if framing in (Framing.CHUNKED, Framing.TRAILED) and span.count:
+            self._pending.append(b"\r\n")
+        if framing is not Framing.LENGTH:
+            self._stream(b"", more)
+        elif not more:
+            self.answer = COMPLETE
+            self._ended()
+
+    def _send_trailers(self, message: Message) -> None:
+        if self.answer is STREAMING and self._framing is Framing.TRAILERS:
+            self._pending.append(self.connection.site.heads.trailers(message.get("headers", ())))
+            if not message.get("more_trailers", False):
+                self._pending.append(heads.END_OF_HEAD)
+                self._flush()
+                self.answer = COMPLETE
+                self._ended()
+        elif self.answer is not ABANDONED and not (self.answer is COMPLETE and self._length == WITH_TRAILERS):
+            # Complete without them is what HEAD asks for, and all that HTTP/1.0 has.
+            self._refuse_message("http.response.trailers")
+
+    def _has_no_body(self) -> bool:
+        return self.status == 204 or self.status == 304 or self.scope["method"] == "HEAD"
+
     def _refuse_message(self, kind: str) -> None:
         if self.answer is ABANDONED and kind in ("http.response.start", "http.response.body"):
             return
@@ -316,7 +391,11 @@ class Cycle:
             self._end_without_body(body)
             return
         if length is not None and length != len(body):
-            raise _wrong_length(length, len(body))
+            if length != WITH_TRAILERS:
+                raise _wrong_length(length, len(body))
+            self._open_stream(b"")
+            self._stream(body, False)
+            return
         if self.connection_line:
             parts.append(self.connection_line)
         parts.append(connection.site.heads.length_line(len(body)))
@@ -329,7 +408,11 @@ class Cycle:
         self.answer = COMPLETE
         self._ended()
 
-    def _end_without_body(self, body: bytes) -> None:
+    def _end_without_body(self, body: bytes, file_bytes: int = 0) -> None:
+        if self.expects_continue:
+            self._settle_expectation()
+        if file_bytes and self._length is None and self.status != 304:
+            self._length = file_bytes
         self._head.append(self._bodiless_end(len(body)))
         self.connection.transport.write(b"".join(self._head))
         self.answer = COMPLETE
@@ -338,7 +421,7 @@ class Cycle:
     def _bodiless_end(self, body_bytes: int) -> bytes:
         """The end of a head that no body follows (RFC 9110, sections 8.6, 9.3.2, 15.3.5 and 15.4.5)."""
         length = self._length
-        if self.status == 204:
+        if self.status == 204 or length == WITH_TRAILERS:
             length = None
         elif self.status == 304:
             if body_bytes:
@@ -365,7 +448,7 @@ class Cycle:
         if self.status == 204 or self.status == 304 or self.scope["method"] == "HEAD":
             self._framing = Framing.NO_BODY
             parts.append(self._bodiless_end(0))
-        elif self._length is not None:
+        elif self._length is not None and self._length != WITH_TRAILERS:
             self._framing = Framing.LENGTH
             if len(body) > self._length:
                 raise _wrong_length(self._length, len(body))
@@ -375,7 +458,7 @@ class Cycle:
             self.close_after()
             parts += self.connection_line, heads.END_OF_HEAD
         else:
-            self._framing = Framing.CHUNKED
+            self._framing = Framing.CHUNKED if self._length is None else Framing.TRAILED
             parts += self.connection_line, heads.CHUNKED_END_OF_HEAD
         self._pending = parts
         self._pending_bytes = 0
@@ -397,6 +480,9 @@ class Cycle:
             pending.append(body)
         elif framing is Framing.CLOSE:
             pending.append(body)
+        elif framing is Framing.TRAILED or framing is Framing.TRAILERS:
+            self._stream_trailed(body, more)
+            return
         elif body and self.scope["method"] != "HEAD":
             raise MessageError(f"a response with status {self.status} has no body; got {len(body)} bytes")
         self._pending_bytes += len(body)
@@ -408,6 +494,16 @@ class Cycle:
             self._flush()
         elif was_empty and pending:
             self.connection.site.loop.call_soon(self._flush)
+
+    def _stream_trailed(self, body: bytes, more: bool) -> None:
+        if self._framing is Framing.TRAILERS:
+            raise MessageError("'http.response.body' was sent where 'http.response.trailers' is due")
+        if body:
+            self._pending += self.connection.site.heads.size_line(len(body)), body, b"\r\n"
+        if not more:
+            self._pending.append(heads.LAST_SIZE)
+            self._framing = Framing.TRAILERS
+        self._flush()
 
     def _take_length(self, size: int, more: bool) -> None:
         left = (self._length or 0) - size

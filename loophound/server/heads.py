@@ -29,6 +29,7 @@ CONNECTION_KEEP_ALIVE = b"connection: keep-alive\r\n"
 CHUNKED_END_OF_HEAD = b"transfer-encoding: chunked\r\n\r\n"
 END_OF_HEAD = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+LAST_SIZE = b"0\r\n"  # of a chunked body with trailers
 
 # RFC 9110, section 5.6.2 (token) and 5.5 (CR, LF and NUL are dangerous in a field value).
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -181,6 +182,25 @@ class ResponseHeads:
             if size < CACHED_SIZES:
                 self._size_lines[size] = line
         return line
+
+    def early_hints(self, links: Iterable[Any]) -> bytes:
+        """A whole 103 (RFC 8297). Raises MessageError for what is no value of a Link header."""
+        lines = []
+        for link in links:
+            if not isinstance(link, bytes) or _DANGEROUS.search(link) is not None:
+                raise MessageError(f"the links of http.response.early_hint are values of Link in bytes; got {link!r}")
+            lines.append(b"link: %s\r\n" % link.strip(b" \t"))
+        return b"HTTP/1.1 103 Early Hints\r\n" + b"".join(lines) + END_OF_HEAD
+
+    def trailers(self, headers: Iterable[Any]) -> bytes:
+        """The lines of a trailer section. Raises MessageError for a field that must not be in one."""
+        lines = []
+        for header in _pairs(headers):
+            line = self._learn(header)
+            if not isinstance(line, bytes):  # RFC 9110, section 6.5.1: framing and the like
+                raise MessageError(f"{header[0]!r} cannot be a trailer (RFC 9110, section 6.5.1)")
+            lines.append(line)
+        return b"".join(lines)
 
     def farewell(self, status: int, text: str, headers: bytes = b"") -> bytes:
         """A whole plain-text response after which the server closes; `headers` are lines of its own."""

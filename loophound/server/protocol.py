@@ -80,6 +80,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_body_left",
         "_context",
+        "_extensions",
         "_farewell",
         "_handshake",
         "_headers",
@@ -159,6 +160,7 @@ class HttpConnection(asyncio.Protocol):
             own = transport.get_extra_info("sockname")
             self.server = (own, None) if own and type(own) is str else None
         self.tls = None if self.site.tls is None else self.site.tls.extension(transport)
+        self._extensions = self.site.extensions if self.tls is None else {**self.site.extensions, "tls": self.tls}
         if self.site.write_limits:
             self.transport.set_write_buffer_limits(*self.site.write_limits)
         proxies = self.site.proxies
@@ -383,9 +385,8 @@ class HttpConnection(asyncio.Protocol):
             "query_string": query,
             "headers": headers,
             "state": site.state.copy(),
+            "extensions": self._extensions,
         }
-        if self.tls is not None:
-            scope["extensions"] = {"tls": self.tls}
         cycle = Cycle(self, scope, self._target, persistent)
         if site.timed:
             cycle.began_ns = monotonic_ns()
@@ -492,6 +493,9 @@ class HttpConnection(asyncio.Protocol):
             cycle.connection_line = heads.CONNECTION_CLOSE
         elif http_version == "1.0":
             cycle.connection_line = heads.CONNECTION_KEEP_ALIVE
+        if http_version == "1.0":
+            extensions = self.site.extensions_of_1_0
+            cycle.scope["extensions"] = extensions if self.tls is None else {**extensions, "tls": self.tls}
         self._body_left = int(marks.get(b"content-length", b"0"))
         self._overhead_bytes = self._trailer_bytes = 0
         most = self.site.bounds.body

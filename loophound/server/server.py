@@ -21,6 +21,7 @@ from loophound.server.collector import collector_relaxed
 from loophound.server.heads import heads_of
 from loophound.server.hooks import Hooks
 from loophound.server.importer import import_attribute, load_application
+from loophound.server.interfaces import as_asgi3
 from loophound.server.lifespan import Lifespan
 from loophound.server.limits import at_most_at_once, at_most_in_all
 from loophound.server.protocol import HttpConnection
@@ -152,7 +153,7 @@ class Server:
                 self._tls = Tls(self.config)
                 if self._seat is None or self._seat.takes_signals:
                     at_end.enter_context(reload_handled(self.reload_certificate))
-            app = self._app or load_application(self.config)
+            app = as_asgi3(self._app or load_application(self.config), self.config)
             self.sockets = bind_all(self.config, at_end) if sockets is None else sockets
             lifespan = Lifespan(app, self.config.lifespan)
             await lifespan.startup()

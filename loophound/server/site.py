@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loophound.server import files
 from loophound.server.access_log import AccessLog
 from loophound.server.asgi import Application
 from loophound.server.bounds import Bounds, Timeouts
@@ -22,12 +24,26 @@ if TYPE_CHECKING:
     from loophound.server.tls import Tls
     from loophound.server.websocket.offer import WebSocketOptions
 
+logger = logging.getLogger("loophound.server")
+
 MOST_LATELY = 256
+# Neither informational responses nor chunked ones are for HTTP/1.0 (RFC 9110, section 15.2; RFC 9112, section 6.1).
+WANTING_1_1 = frozenset({"http.response.early_hint", "http.response.trailers"})
 # Input is parsed in slices of at most so many bytes, for the bounds to hold within one large read too: the parser
 # cannot be stopped.
 SLICE_BYTES = 16_384
 # What a request line has besides its target, at least.
 SHORTEST_LINE = len("GET  HTTP/1.1")
+
+
+def extensions_of(tls: bool, debug: bool) -> dict[str, dict[str, Any]]:
+    """The extensions of HTTP that work (ASGI specification, "Extensions")."""
+    names = ["http.response.early_hint", "http.response.trailers", "http.response.pathsend"]
+    if files.HAS_SENDFILE and not tls:
+        names.append("http.response.zerocopysend")
+    if debug:  # it goes to the log
+        names.append("http.response.debug")
+    return {name: {} for name in names}
 
 
 class Connection(Protocol):
@@ -67,6 +83,8 @@ class Site:
         "app",
         "bounds",
         "connections",
+        "extensions",
+        "extensions_of_1_0",
         "heads",
         "keeps_alive",
         "lately",
@@ -124,6 +142,9 @@ class Site:
         self.scheme = "http" if tls is None else "https"
         self.heads = heads or ResponseHeads()
         self.targets = Targets(self.root_path)
+        # One dictionary for all requests: what a request asks for is whether a name is in it.
+        self.extensions = extensions_of(tls is not None, logger.isEnabledFor(logging.DEBUG))
+        self.extensions_of_1_0: dict[str, Any] = {name: {} for name in self.extensions if name not in WANTING_1_1}
         self.bounds = bounds = bounds or Bounds()
         # What each request asks for stands here itself.
         self.slice_bytes = min(SLICE_BYTES, bounds.head, bounds.request_line)

@@ -57,7 +57,8 @@ def test_unhashable_header_is_named() -> None:
 @pytest.mark.parametrize(
     ("host", "valid"),
     [
-        (b"", True), (b"a", True), (b"a.b-c:80", True), (b"127.0.0.1:", True), (b"[::1]:80", True), (b"a%20b", True),
+        (b"", False), (b":80", False), (b"a,b", False),
+        (b"a", True), (b"a.b-c:80", True), (b"127.0.0.1:", True), (b"[::1]:80", True), (b"a%20b", True),
         (b"a b", False), (b"a/b", False), (b"a?b", False), (b"u@h", False), (b"[::1", False), (b"a:b", False),
         (b"a:80:80", False), (b"a\\b", False),
     ],

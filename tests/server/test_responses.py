@@ -136,7 +136,7 @@ FAULTY = {
     "text body": (apps.sending(START, BODY | {"body": "hello"}), "is bytes; got str"),
     "body first": (apps.sending(BODY), "where 'http.response.start' is due"),
     "two starts": (apps.sending(START, START), "where 'http.response.body' is due"),
-    "unknown message": (apps.sending({"type": "http.response.debug"}), "'http.response.debug' was sent"),
+    "unknown message": (apps.sending({"type": "http.response.push"}), "'http.response.push' was sent"),
     "no answer": (apps.sending(), "returned without sending http.response.start"),
     "start alone": (apps.sending(START), "returned without sending http.response.body"),
 }  # fmt: skip

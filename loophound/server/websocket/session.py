@@ -49,8 +49,10 @@ class Session:
             "asgi": {**self.scope["asgi"], "spec_version": SPEC_VERSION},
             "scheme": "wss" if self.scope["scheme"] == "https" else "ws",
             "subprotocols": connection.handshake.subprotocols,
-            "extensions": {**self.scope.get("extensions", {}), "websocket.http.response": {}},
+            "extensions": {"websocket.http.response": {}},
         }
+        if "tls" in request.scope["extensions"]:
+            self.scope["extensions"]["tls"] = request.scope["extensions"]["tls"]
         self.task: asyncio.Task[None] | None = None
         self.began_ns = request.began_ns
         self.ended_ns = 0

@@ -1,0 +1,141 @@
+"""Plays a case on a raw socket."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from tests.conformance.case import Answer, Case, Outcome, Response, Then, get
+
+PATIENCE_S = 3.0  # for what has to come
+SILENCE_S = 0.1  # in which nothing may come
+PAUSE_S = 0.01  # between two pieces, so that they are read one by one
+PROBE = get(b"/hello")
+
+
+class Broken(Exception):
+    """What came is no response."""
+
+
+class Reader:
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.buffer = b""
+        self.ended = False
+
+    def more(self, patience_s: float = PATIENCE_S) -> bool:
+        """Read on; False at the end, or (TimeoutError) when nothing comes."""
+        self.sock.settimeout(patience_s)
+        try:
+            data = self.sock.recv(65536)
+        except ConnectionError:
+            data = b""
+        self.buffer += data
+        self.ended = self.ended or not data
+        return bool(data)
+
+    def until(self, end: bytes) -> bytes:
+        while end not in self.buffer:
+            if not self.more():
+                raise Broken(f"the answer breaks off: {self.buffer[:80]!r}")
+        found, _, self.buffer = self.buffer.partition(end)
+        return found
+
+    def exactly(self, count: int) -> bytes:
+        while len(self.buffer) < count:
+            if not self.more():
+                raise Broken(f"the body breaks off {count - len(self.buffer)} bytes short")
+        found, self.buffer = self.buffer[:count], self.buffer[count:]
+        return found
+
+    def response(self, answer: Answer) -> Response:
+        """The next response, delimited as RFC 9112, section 6.3, says."""
+        lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        version, _, rest = lines[0].partition(" ")
+        if version not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
+            raise Broken(f"no status line: {lines[0][:80]!r}")
+        headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
+        response = Response(int(rest[:3]), headers)
+        if answer.to_head or response.status < 200 or response.status in (204, 304):
+            return response
+        if "chunked" in response.values("transfer-encoding"):
+            response.body = self.chunks()
+            response.headers += self.trailers
+        elif length := response.values("content-length"):
+            response.body = self.exactly(int(length[0]))
+        else:
+            while self.more():
+                pass
+            response.body, self.buffer = self.buffer, b""
+        return response
+
+    def chunks(self) -> bytes:
+        body = b""
+        while size := int(self.until(b"\r\n").partition(b";")[0], 16):
+            body += self.exactly(size)
+            if self.exactly(2) != b"\r\n":
+                raise Broken("a chunk is longer than it says")
+        self.trailers: list[tuple[str, str]] = []
+        while line := self.until(b"\r\n"):
+            name, _, value = line.decode("latin-1").partition(":")
+            self.trailers.append((f"trailer {name.lower()}", value.strip()))
+        return body
+
+
+def play(case: Case, address: tuple[str, int]) -> Outcome:
+    outcome = Outcome()
+    with socket.create_connection(address, PATIENCE_S) as sock:
+        reader = Reader(sock)
+        try:
+            _send(sock, case)
+            for answer in case.answers:
+                if not reader.buffer and not reader.more():
+                    break
+                outcome.responses.append(reader.response(answer))
+            outcome.then = _then(case, reader)
+            outcome.rest = reader.buffer
+        except Broken as error:
+            outcome.broken = str(error)
+        except TimeoutError:
+            if len(outcome.responses) < len(case.answers):
+                outcome.broken = f"no answer in {PATIENCE_S:g} s" + (
+                    f" after {reader.buffer!r}" if reader.buffer else ""
+                )
+    return outcome
+
+
+def _send(sock: socket.socket, case: Case) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        for index, piece in enumerate(case.sends):
+            if index:
+                time.sleep(PAUSE_S)
+            sock.sendall(piece)
+        if case.half_close:
+            sock.shutdown(socket.SHUT_WR)
+    except ConnectionError:
+        pass  # the server said its last before it had read all
+
+
+def _then(case: Case, reader: Reader) -> Then:
+    if reader.buffer:
+        raise Broken(f"more came than was asked for: {reader.buffer[:80]!r}")
+    if case.then is Then.ANY:
+        return Then.ANY
+    if reader.ended:
+        return Then.CLOSED
+    if case.then is Then.OPEN:
+        try:
+            reader.sock.sendall(PROBE)
+            probe = reader.response(Answer())
+        except (Broken, ConnectionError, TimeoutError):
+            return Then.CLOSED
+        if probe.body != b"hello":
+            raise Broken(f"the next request got {probe.status} {probe.body[:60]!r}")
+        return Then.OPEN
+    try:
+        if reader.more(SILENCE_S if case.then is Then.WAITING else PATIENCE_S):
+            raise Broken(f"more came than was asked for: {reader.buffer[:80]!r}")
+    except TimeoutError:
+        return Then.WAITING
+    return Then.CLOSED
