@@ -65,6 +65,7 @@ class Spawner:
             listeners=[sock.fileno() for sock in listeners],
             pulse=pulse.descriptor,
             handover=self._handover.descriptors,
+            reloads=self._spare,
         )
         with contextlib.suppress(OSError):  # it has died by now, which its end will tell
             control.socket.send(pickle.dumps(setup))

@@ -15,14 +15,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from loophound.config import MOST_WORKERS, Config
 from loophound.errors import USAGE_EXIT_CODE, ConfigError, LoophoundError, StartupError
 from loophound.server import logs, sockets
+from loophound.supervisor.changes import Changes, shown
 from loophound.supervisor.facts import (
     AskedToLeave,
     BecameReady,
@@ -48,6 +50,7 @@ from loophound.supervisor.watch import Watch
 
 logger = logging.getLogger("loophound.supervisor")
 
+MOST_NAMES = 3
 LOOK_S = 1.0  # how often the workers are looked at
 ORDERS = {
     signal.SIGTERM: Order.STOP,
@@ -65,7 +68,10 @@ def supervise(config: Config) -> None:
         raise ConfigError("workers and reload want the main thread, which is the one that gets signals")
     logs.configure(config)
     with ExitStack() as at_end:
-        Supervisor(config, at_end).run()
+        supervisor = Supervisor(config, at_end)
+        if config.reload:
+            supervisor.reload_by(Changes)
+        supervisor.run()
 
 
 class Supervisor:
@@ -73,6 +79,7 @@ class Supervisor:
 
     def __init__(self, config: Config, at_end: ExitStack) -> None:
         self._config = config
+        self._at_end = at_end
         size = config.workers or 1
         self._fleet = Fleet(
             Plan(
@@ -119,6 +126,32 @@ class Supervisor:
         """Call `came` whenever there is something to read."""
         self._sources[descriptor] = came
         self._poller.register(descriptor, select.POLLIN)
+
+    def reload_by(self, make: Callable[[Config, Callable[[list[Path]], None]], Changes]) -> None:
+        """Replace the worker when files change. Raises ConfigError."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        came: deque[list[Path]] = deque()
+
+        def changed(files: list[Path]) -> None:  # on another thread
+            came.append(files)
+            with suppress(BlockingIOError):
+                os.write(writer, b"c")
+
+        def take() -> None:
+            _drain(reader)
+            files: set[Path] = set()
+            while came:
+                files.update(came.popleft())
+            if files:
+                names = [shown(file) for file in sorted(files)]
+                more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+                logger.info("Changed: %s%s", ", ".join(names[:MOST_NAMES]), more)
+                self._feed(Ordered(Order.REPLACE, time.monotonic()))
+
+        changes = make(self._config, changed)
+        self.watch(reader, take)
+        changes.start()
+        self._at_end.callback(changes.stop)
 
     def _turn(self) -> None:
         now_s = time.monotonic()

@@ -40,9 +40,13 @@ class Setup:
     listeners: list[int]
     pulse: int
     handover: tuple[int, int]
+    reloads: bool = False
 
 
 def main(descriptor: int) -> int:
+    # Ctrl-C and a hang-up go to the whole foreground group; the supervisor says what becomes of them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     control_socket = socket.socket(fileno=descriptor)
     _preload()
     select.select([control_socket], [], [])  # a spare waits here until it is wanted
@@ -67,15 +71,14 @@ def serve(control: Control, setup: Setup) -> int:
 
     sys.path[:] = setup.path
     sys.argv[:] = setup.arguments
+    # Compiled code is told from newer source by whole seconds and the size, which two quick saves may share.
+    sys.dont_write_bytecode |= setup.reloads
     os.environ.pop("PYTHONPATH", None)
     if setup.python_path is not None:
         os.environ["PYTHONPATH"] = setup.python_path
     if not end_with(setup.parent):
         return 0
     seat = WorkerSeat(control, Pulse(setup.pulse), Handover(*map(_socket, setup.handover)))
-    # Ctrl-C and a hang-up go to the whole foreground group; the supervisor says what becomes of them.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, lambda *_: logs.reopen())
     config = setup.config
     try:
