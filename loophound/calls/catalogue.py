@@ -77,7 +77,7 @@ class Row:
         if self.group == IMPORT:
             return IMPORT
         home = "" if self.home == "builtins" else self.shown or self.home.replace(":", ".")
-        inner = name.strip("_")
+        inner = {"__enter__": "acquire"}.get(name, name.strip("_"))
         if name == "__init__":
             return home
         return f"{home}.{inner}" if home else inner
@@ -248,6 +248,7 @@ def _databases() -> Iterator[Row]:
     )  # fmt: skip
     statements = "execute executemany callproc fetchone fetchmany fetchall"
     postgres = f"use psycopg.AsyncConnection or asyncpg, or {OFF_THE_LOOP}"
+    yield from _rows("psycopg", {"psycopg": "connect"}, Cause.IO, postgres)
     yield from _rows(
         "psycopg", {"psycopg:Connection": "connect execute commit rollback", "psycopg:Cursor": f"{statements} copy"},
         Cause.IO, postgres, target=targets.statement,
@@ -319,7 +320,7 @@ def _clients() -> Iterator[Row]:
         shown={"urllib3.poolmanager:PoolManager": "urllib3.PoolManager",
                "urllib3.connectionpool:HTTPConnectionPool": "urllib3.HTTPConnectionPool"},
     )  # fmt: skip
-    mail = "connect ehlo helo login starttls sendmail send_message noop quit docmd"
+    mail = "__init__ connect ehlo helo login starttls sendmail send_message noop quit docmd"
     yield from _rows("smtplib", {"smtplib:SMTP": mail}, Cause.IO, f"use aiosmtplib, or {OFF_THE_LOOP}")
     transfer = "connect login retrbinary retrlines storbinary storlines nlst dir cwd size delete sendcmd voidcmd quit"
     yield from _rows("ftplib", {"ftplib:FTP": transfer}, Cause.IO, f"use aioftp, or {OFF_THE_LOOP}")

@@ -11,11 +11,19 @@ from loophound.detector.frames import CodeFrame
 AT_HOME = (
     ("/linecache.py", ""),  # source lines for tracebacks and warnings
     ("/traceback.py", ""),
+    ("/inspect.py", ""),  # frameworks look up where an endpoint was written
     ("/threading.py", "Thread.start"),  # waits until the thread runs: some 50 us
     ("/concurrent/futures/thread.py", "ThreadPoolExecutor.submit"),
 )
 PASSES_THROUGH = "/loophound/middleware/"  # our own that only lies around the application
-AT_HOME_BELOW = ("/asyncio/", "/uvloop/", "/coverage/", "/_pytest/assertion/", "/anyio/_backends/")
+AT_HOME_BELOW = (
+    "/asyncio/",
+    "/importlib/metadata/",
+    "/uvloop/",
+    "/coverage/",
+    "/_pytest/assertion/",
+    "/anyio/_backends/",
+)
 
 
 def caller_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int | None:
@@ -26,10 +34,20 @@ def caller_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int 
     """
     if is_debugging(frames, base):
         return None
-    index = culprit_index(frames, base, origin)
+    index = _written(frames, base, culprit_index(frames, base, origin), origin)
     first = base if index is None or not origin.is_app(frames[index].file) else index + 1
     if any(_is_at_home(frame, origin) for frame in frames[first:]):
         return None
+    return index
+
+
+def _written(frames: Sequence[CodeFrame], base: int, index: int | None, origin: Origin) -> int | None:
+    """Generated code, such as the __init__ of a dataclass, is named where nobody wrote what called it."""
+    if index is None or not frames[index].file.startswith("<"):
+        return index
+    for outer in range(index - 1, base - 1, -1):
+        if origin.is_app(frames[outer].file) and not frames[outer].file.startswith("<"):
+            return outer
     return index
 
 
