@@ -13,6 +13,7 @@ from loophound import __version__
 COMMANDS = {
     "serve": "Serve an ASGI application.",
     "exec": "Run an asyncio program, unchanged, under the detector.",
+    "top": "Watch a running server live, from another terminal.",
     "report": "Show what was recorded, grouped by culprit and cause.",
     "doctor": "Prove on this machine that detection works.",
     "demo": "Show the detector on a small application with planted blockers.",

@@ -1,0 +1,1 @@
+"""The dashboard's pictures: functions of state, size and time that return lines of rich Text."""
