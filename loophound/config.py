@@ -297,6 +297,21 @@ class Config:
         metavar="FILE",
         optional_value="auto",
     )
+    feed: str | None = option(
+        None,
+        "Serve the live feed for dashboards on this unix socket; where it is not set, on one in the user's runtime"
+        " directory, where `loophound top` finds it. off for none.",
+        metavar="PATH",
+    )
+    metrics: str | None = option(
+        None,
+        "Serve /metrics, for Prometheus, and /healthz there; on 127.0.0.1 where no host is named.",
+        metavar="PORT|HOST:PORT",
+        optional_value="9464",
+    )
+    health_limit: float = option(
+        10.0, "Seconds that a loop may be blocked until /healthz answers 503.", metavar="SECONDS", above=0
+    )
 
     @property
     def uses_tls(self) -> bool:
@@ -305,6 +320,8 @@ class Config:
     @property
     def threshold_ms(self) -> float | None:
         """From where a stall counts; None where stalls are not looked for."""
+        if self.detect_blocking is None and self.metrics is not None:
+            return DEFAULT_THRESHOLD_MS  # what shows the loops needs somebody who watches them
         if self.detect_blocking in (None, "calls"):
             return None
         return DEFAULT_THRESHOLD_MS if isinstance(self.detect_blocking, str) else self.detect_blocking

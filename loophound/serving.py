@@ -11,6 +11,7 @@ from loophound.errors import ConfigError
 if TYPE_CHECKING:
     import socket
 
+    from loophound.calls.flagger import CallFace
     from loophound.server.hooks import Hooks
     from loophound.server.seat import Seat
 
@@ -42,26 +43,48 @@ def serve(config: Config) -> None:
 
 
 def serve_here(
-    config: Config, *, worker: int = 0, seat: Seat | None = None, sockets: list[socket.socket] | None = None
+    config: Config,
+    *,
+    worker: int = 0,
+    seat: Seat | None = None,
+    sockets: list[socket.socket] | None = None,
+    observer: str | None = None,
 ) -> None:
-    """Serve in this process, on `sockets` where it is a worker that was given them."""
+    """Serve in this process, on `sockets` where it is a worker that was given them, watched by its
+    supervisor's observer where the socket of one is named.
+    """
     from loophound.server import Server
 
-    if config.detect_blocking is None:
+    if config.threshold_ms is None and not config.flags_calls:
         Server(config, seat=seat).run(sockets)
         return
     # Imported here: without detection, not a line of the detector is in the process.
     with ExitStack() as at_end:
         hooks: Hooks | None = None
+        faces: list[CallFace] = []
         if config.threshold_ms is not None:
             from loophound.cli.detection import detection
+            from loophound.cli.hosting import hosting_of
 
-            hooks = at_end.enter_context(
-                detection(config.threshold_ms, config.record, config.ledger, config.log_format)
-            ).hooks
+            hosting = hosting_of(config) if observer is None else None
+            if hosting is not None:
+                at_end.enter_context(hosting)
+            detector = at_end.enter_context(
+                detection(
+                    config.threshold_ms,
+                    config.record,
+                    config.ledger,
+                    config.log_format,
+                    hosting=hosting,
+                    observer=observer,
+                    worker=worker,
+                )
+            )
+            hooks = detector.hooks
+            faces.append(detector.show_call)
         if config.flags_calls:
             from loophound.calls.hooks import CallHooks
             from loophound.cli.calls import flagging
 
-            hooks = CallHooks(at_end.enter_context(flagging(config.record, log_format=config.log_format)), hooks)
+            hooks = CallHooks(at_end.enter_context(flagging(config.record, faces, log_format=config.log_format)), hooks)
         Server(config, hooks=hooks, seat=seat).run(sockets)

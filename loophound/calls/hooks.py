@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 
 from loophound.calls.flagger import Flagger
-from loophound.server.hooks import Exchange, Hooks
+from loophound.server.hooks import Hooks, Served
 
 
 class CallHooks:
@@ -20,10 +19,10 @@ class CallHooks:
         if self._others is not None:
             self._others.loop_starting(loop)
 
-    def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
+    def loop_started(self, loop: asyncio.AbstractEventLoop, served: Served) -> None:
         self._flagger.serve()
         if self._others is not None:
-            self._others.loop_started(loop, exchanges)
+            self._others.loop_started(loop, served)
 
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flagger.unserve()

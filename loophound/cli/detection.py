@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loophound.detector.records import Snapshot
     from loophound.detector.stream import Face
     from loophound.ledger.writer import LedgerFace
+    from loophound.observer.hosting import Hosting
 
 
 WORTH_TELLING_S = 1.0
@@ -28,12 +29,21 @@ WORTH_TELLING_S = 1.0
 
 @contextmanager
 def detection(
-    threshold_ms: float, record: str | None, ledger: str | None = None, log_format: LogFormat = "text"
+    threshold_ms: float,
+    record: str | None,
+    ledger: str | None = None,
+    log_format: LogFormat = "text",
+    *,
+    hosting: Hosting | None = None,
+    observer: str | None = None,
+    worker: int = 0,
 ) -> Iterator[Detector]:
     """Watch every loop of the process meanwhile. Raises ConfigError when `record` cannot be
     written, there is no directory for `ledger`, or [tool.loophound] in pyproject.toml is wrong.
 
-    The report goes to what is standard error now: the program may replace sys.stderr later.
+    The process starts an observer that shows what `hosting` says, or attaches to a supervisor's at
+    the socket `observer`, as its worker of that number. The report goes to what is standard
+    error now: the program may replace sys.stderr later.
     """
     from loophound.detector.detector import Detector
     from loophound.detector.stream import tell
@@ -47,7 +57,15 @@ def detection(
     keeper = _keeper(ledger, tell) if ledger is not None else None
     faces: list[Face] = [face] if keeper is None else [face, keeper]
     detector = Detector(
-        threshold_ms / 1000, record=record, faces=faces, announce=True, as_json=as_json, allowances=allowed
+        threshold_ms / 1000,
+        record=record,
+        faces=faces,
+        observer=True if observer is None else observer,
+        hosting=hosting,
+        worker=worker,
+        announce=True,
+        as_json=as_json,
+        allowances=allowed,
     )
     started_in = os.getpid()
     detector.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import NoReturn
 
 import click
@@ -47,7 +48,7 @@ def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], 
     short_help="Run an asyncio program, unchanged, under the detector.",
     options_metavar="[OPTIONS] SCRIPT [ARGS]... | -m MODULE [ARGS]...",
 )
-@config_options(["detect_blocking", "record", "ledger"])
+@config_options(["detect_blocking", "record", "ledger", "feed"])
 @click.option("--fail-on-stall", is_flag=True, help=f"Exit {STALLED_EXIT_CODE} when a clean run stalled.")
 @click.pass_obj
 def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> NoReturn:
@@ -62,13 +63,21 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
     target = _program(words)
 
     from loophound.cli.detection import detection
+    from loophound.cli.hosting import hosting
 
     threshold_ms = settings.get("detect_blocking") or config.DEFAULT_THRESHOLD_MS
     if threshold_ms == "calls":
         raise ConfigError("--detect-blocking=calls is for `loophound serve`: a program has no requests")
     if threshold_ms == "stalls":
         threshold_ms = config.DEFAULT_THRESHOLD_MS
-    with detection(threshold_ms, settings.get("record"), settings.get("ledger")) as detector:
+    about = {"app": " ".join(words), "command": "exec", "threshold_s": threshold_ms / 1000}
+    with ExitStack() as at_end:
+        shown = hosting(settings.get("feed"), about)
+        if shown is not None:
+            at_end.enter_context(shown)
+        detector = at_end.enter_context(
+            detection(threshold_ms, settings.get("record"), settings.get("ledger"), hosting=shown)
+        )
         end = program.run(target)
     if fail_on_stall and end.code == 0 and detector.stalls:
         end.code = STALLED_EXIT_CODE

@@ -6,25 +6,27 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from loophound import allowing
+from loophound.detector.adapters.executors import executors
 from loophound.detector.adapters.feeding import Feeding
 from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
-from loophound.detector.adapters.snapshots import Loops, snapshot_of
+from loophound.detector.adapters.snapshots import Loops, Requests, snapshot_of
+from loophound.detector.adapters.tasks import Tasks
 from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
 from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.diagnosis import Finding, diagnose
-from loophound.detector.records import INNOCENT, Cause, Snapshot, Stall
+from loophound.detector.records import INNOCENT, BlockingCall, Cause, Snapshot, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
-from loophound.server.hooks import Exchange
+from loophound.server.hooks import Served
 from loophound.source import SourceLines
 from loophound.times import now_iso
 
@@ -80,6 +82,8 @@ class Detector:
         )
         self.stalls = 0
         self.allowed = 0
+        self.calls = 0  # flagged
+        self._shown: list[Face] = []
         self._allowances = Allowances(allowances)
         self.observer_problem: str | None = None
         self.hooks = ServerHooks(self)
@@ -97,7 +101,7 @@ class Detector:
         self._late_ns = 0  # when the last run ended in which a loop was late
         self._given_up: dict[WatchedLoop, int] = {}  # loops that settle() waited for in vain: their last answers
         self._given_up_ns = 0
-        self._exchanges: dict[int, Callable[[], Iterable[Exchange]]] = {}
+        self._served: dict[int, Served] = {}  # by id of the loop
         self._armed = False
         self._pid = 0
         self._feeding: Feeding | None = None
@@ -116,11 +120,13 @@ class Detector:
             self._faces.append(self._record_file)
         self._armed, self._pid = True, os.getpid()
         self._started_ns = time.monotonic_ns()
-        self._loops_taken = Loops()
+        self._loops_taken, self._requests = Loops(), Requests()
+        self._tasks = Tasks(self._reporter.origin.is_app)
         self._link = self._start_observer()
         self._feeding = self._start_feeding()
         if self._feeding is not None:
-            self._faces.append(self._feeding.show)
+            self._shown = [self._feeding.show, self._requests.held]
+            self._faces += self._shown
         self._stream: Stream[Incident, Stall] = Stream(self._explain, self._faces)
         self._stream.start()
         self._watchdog = Watchdog(
@@ -154,8 +160,9 @@ class Detector:
 
     def _close_files(self) -> None:
         if self._feeding is not None:
-            self._faces.remove(self._feeding.show)
-            self._feeding = None
+            for face in self._shown:
+                self._faces.remove(face)
+            self._shown, self._feeding = [], None
         if self._link is not None:
             self._link.close()
         if self._record_file is not None:
@@ -256,16 +263,28 @@ class Detector:
 
     def _snapshot(self, wanted: bool) -> dict[str, Any]:
         link = self._link
+        loops = [watched.loop for watched in list(self._loops)]
         return {
             "type": "snapshot",
             "at": now_iso(),
             "uptime_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
             "loops": self._loops_taken.take(self._pid, self._watchdog.stats),
+            **self._requests.take(list(self._served.values()), wanted),
+            "tasks": self._tasks_of(loops) if wanted else None,
+            "executors": executors(loops),
+            "calls": self.calls,
             "dropped": {
                 "stalls": self._stream.dropped,
                 "samples": link.dropped if link is not None else 0,
                 "snapshots": link.unsent if link is not None else 0,
             },
+        }
+
+    def _tasks_of(self, loops: Sequence[asyncio.AbstractEventLoop]) -> dict[str, Any]:
+        taken = [self._tasks.take(loop) for loop in loops]
+        return {
+            "total": sum(part["total"] for part in taken),
+            "shown": [task for part in taken for task in part["shown"]],
         }
 
     # On the thread of a loop
@@ -277,7 +296,8 @@ class Detector:
         if self._link is not None:
             slot = self._link.page.occupy(self._this_thread_state(), threading.get_native_id(), kind_of(loop))
         watched = WatchedLoop(loop, base=base, threshold_ns=self.threshold_ns, slot=slot)
-        watched.exchanges = self._exchanges.get(id(loop))
+        served = self._served.get(id(loop))
+        watched.exchanges = served.exchanges if served is not None else None
         self._loops.append(watched)
         self._watchdog.watch(watched)
         return watched
@@ -304,18 +324,30 @@ class Detector:
             if watched.loop is loop:
                 watched.hush()
 
-    def attend(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]] | None) -> None:
-        """A server tells who is served on a loop, or that it has ended."""
-        if exchanges is None:
-            self._exchanges.pop(id(loop), None)
+    def attend(self, loop: asyncio.AbstractEventLoop, served: Served | None) -> None:
+        """A server tells that it serves on a loop, or that it has ended."""
+        if served is None:
+            self._served.pop(id(loop), None)
         else:
-            self._exchanges[id(loop)] = exchanges
+            self._served[id(loop)] = served
+        exchanges = served.exchanges if served is not None else None
         for watched in self._loops:
             if watched.loop is loop:
                 watched.exchanges = exchanges
                 if exchanges is not None:
                     self._watchdog.forget_stats(watched)
                 watched.heed()
+
+    def tell_about(self, **about: Any) -> None:
+        """What the feed's "hello" is to say."""
+        if self._feeding is not None:
+            self._feeding.say({"type": "about", "about": about}, standing=True)
+
+    def show_call(self, call: BlockingCall) -> None:
+        """A flagged call, for the feed."""
+        self.calls += 1
+        if self._feeding is not None:
+            self._feeding.say({"type": "call", "call": call.to_dict()})
 
     def tell_worker(self, state: str) -> None:
         """The feed is told of it, on another thread."""
@@ -386,8 +418,9 @@ class ServerHooks:
         self._detector.disregard(loop)
         self._detector.tell_worker("starting")
 
-    def loop_started(self, loop: asyncio.AbstractEventLoop, exchanges: Callable[[], Iterable[Exchange]]) -> None:
-        self._detector.attend(loop, exchanges)
+    def loop_started(self, loop: asyncio.AbstractEventLoop, served: Served) -> None:
+        self._detector.attend(loop, served)
+        self._detector.tell_about(addresses=list(served.addresses))
         self._detector.tell_worker("ready")
 
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:

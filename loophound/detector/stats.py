@@ -5,6 +5,8 @@ A single callback may be too short to be a stall; ten in a row show here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from math import log10
 
 from loophound.detector.facts import LoopBeat
@@ -17,22 +19,42 @@ BUSY_NS = 1_000_000
 BUCKETS = 8 * BUCKETS_IN_A_DECADE + 1
 
 
+# The borders that metrics show: buckets 10 µs * 10^(n/10), so that 0.002 stands for 0.001995.
+BORDERS = {
+    0.0001: 10, 0.0002: 13, 0.0005: 17, 0.001: 20, 0.002: 23, 0.005: 27, 0.01: 30, 0.02: 33, 0.05: 37, 0.1: 40,
+    0.2: 43, 0.5: 47, 1.0: 50, 2.0: 53, 5.0: 57, 10.0: 60, 20.0: 63, 50.0: 67, 100.0: 70,
+}  # fmt: skip
+
+
 class Histogram:
     """Durations by their order of magnitude, in a fixed number of buckets."""
 
-    __slots__ = ("_counts", "count", "largest_ns")
+    __slots__ = ("_counts", "count", "largest_ns", "total_ns")
 
     def __init__(self) -> None:
         self._counts = [0] * BUCKETS
         self.count = 0
         self.largest_ns = 0
+        self.total_ns = 0
 
-    def add(self, duration_ns: int) -> None:
-        self.count += 1
+    def add(self, duration_ns: int, times: int = 1) -> None:
+        self.count += times
+        self.total_ns += duration_ns * times
         if duration_ns > self.largest_ns:
             self.largest_ns = duration_ns
         bucket = int(log10(duration_ns / LEAST_NS) * BUCKETS_IN_A_DECADE) + 1 if duration_ns > LEAST_NS else 0
-        self._counts[min(bucket, BUCKETS - 1)] += 1
+        self._counts[min(bucket, BUCKETS - 1)] += times
+
+    def merge(self, other: Histogram) -> None:
+        self.count += other.count
+        self.total_ns += other.total_ns
+        self.largest_ns = max(self.largest_ns, other.largest_ns)
+        self._counts = [ours + theirs for ours, theirs in zip(self._counts, other._counts, strict=True)]
+
+    def up_to(self, borders: Sequence[int]) -> list[int]:
+        """How many there are below the upper border of each of these buckets."""
+        sums = list(accumulate(self._counts))
+        return [sums[bucket] for bucket in borders]
 
     def percentile_ns(self, percent: float) -> int:
         """So many per cent were shorter, to the precision of a bucket; 0 when there are none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import Lock
+from weakref import WeakSet
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class OffloadMetrics:
 
     def __init__(self) -> None:
         self._counts: dict[str, Counts] = {}
+        in_use.add(self)
 
     def __getitem__(self, executor: str) -> Counts:
         return self._counts.setdefault(executor, Counts())
@@ -57,3 +59,6 @@ class OffloadMetrics:
     def to_dict(self) -> dict[str, dict[str, float]]:
         """A snapshot as plain numbers, for JSON or a metrics exporter."""
         return {name: counts.to_dict() for name, counts in sorted(self._counts.items())}
+
+
+in_use: WeakSet[OffloadMetrics] = WeakSet()  # for dashboards

@@ -525,8 +525,15 @@ class Cycle:
         site = connection.site
         if site.timed:
             self.ended_ns = monotonic_ns()
-            if site.observed and self.ended_ns - self.began_ns > SLOW_NS:
-                site.lately.append(self)
+            if site.observed:
+                took_ns = self.ended_ns - self.began_ns
+                if took_ns > SLOW_NS:
+                    site.lately.append(self)
+                finished = site.finished
+                if finished is not None:
+                    scope = self.scope
+                    route = scope.get("route") or scope.get("path_template") or scope["path"]
+                    finished.append((scope["method"], route, took_ns))
             if site.access_log is not None:
                 site.access_log.record(self)
         if self._waiters is not None:

@@ -204,9 +204,10 @@ class Server:
         config = self.config
         sockets.listen(self.sockets, config.backlog)
         # Said before the first request is accepted and after the kernel accepts: whoever reads it can connect.
+        site.addresses = [sockets.address_of(sock, site.scheme) for sock in self.sockets]
         if self._seat is None or self._seat.announces:
-            for sock in self.sockets:
-                logger.info("Loophound running on %s (Press CTRL+C to quit)", sockets.address_of(sock, site.scheme))
+            for address in site.addresses:
+                logger.info("Loophound running on %s (Press CTRL+C to quit)", address)
         # Connections take over the context in which their listener was made, and requests theirs.
         context = Context() if config.reset_contextvars else None
         self.servers = await site.loop.create_task(self._listen(site), context=context)
@@ -265,7 +266,7 @@ class Server:
     def _tell_started(self, site: Site) -> None:
         if self._hooks is not None:
             with self._unplugging():
-                self._hooks.loop_started(site.loop, site.exchanges)
+                self._hooks.loop_started(site.loop, site)
         site.observed = self._hooks is not None
 
     def _tell_stopping(self) -> None:

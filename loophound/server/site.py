@@ -14,7 +14,7 @@ from loophound.server.asgi import Application
 from loophound.server.bounds import Bounds, Timeouts
 from loophound.server.flow import WriteFlow
 from loophound.server.heads import ResponseHeads
-from loophound.server.hooks import Exchange
+from loophound.server.hooks import Exchange, Finished
 from loophound.server.proxies import Proxies
 from loophound.server.targets import Targets
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("loophound.server")
 
 MOST_LATELY = 256
+MOST_FINISHED = 65_536
 # Neither informational responses nor chunked ones are for HTTP/1.0 (RFC 9110, section 15.2; RFC 9112, section 6.1).
 WANTING_1_1 = frozenset({"http.response.early_hint", "http.response.trailers"})
 # Input is parsed in slices of at most so many bytes, for the bounds to hold within one large read too: the parser
@@ -80,11 +81,13 @@ class Site:
     __slots__ = (
         "_emptied",
         "access_log",
+        "addresses",
         "app",
         "bounds",
         "connections",
         "extensions",
         "extensions_of_1_0",
+        "finished",
         "heads",
         "keeps_alive",
         "lately",
@@ -162,6 +165,9 @@ class Site:
         # request would carry the garbage of each into an older generation of the collector
         # (measured: 158,000 objects and 160 ms at once on a FastAPI application).
         self.lately: deque[Exchange] = deque(maxlen=MOST_LATELY)
+        # While somebody wants the figures: what ended since he asked last. Plain values, for the same reason.
+        self.finished: deque[Finished] | None = None
+        self.addresses: list[str] = []
         self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
         self.stopping = False
         self._emptied: asyncio.Future[None] | None = None
@@ -199,6 +205,12 @@ class Site:
             yield from list(connection.waiting)
         yield from list(self.orphans)
         yield from list(self.lately)
+
+    def take_finished(self, noting: bool) -> list[Finished]:
+        """What ended since the last call; from now on it is noted, or not. Safe from any thread."""
+        finished = self.finished
+        self.finished = deque(maxlen=MOST_FINISHED) if noting else None
+        return [] if finished is None else list(finished)
 
     def tasks(self) -> set[asyncio.Task[None]]:
         """The tasks of all requests that run."""

@@ -95,6 +95,18 @@ def test_a_loop_after_another_goes_on_with_the_figures() -> None:
     assert snapshot.watched_s < 0.3
 
 
+class Nobody:
+    """A server without requests."""
+
+    addresses = ("http://127.0.0.1:8000",)
+
+    def exchanges(self) -> tuple[()]:
+        return ()
+
+    def take_finished(self, noting: bool) -> tuple[()]:
+        return ()
+
+
 def test_what_a_server_does_before_it_accepts_does_not_count() -> None:
     detector = Detector(0.1, observer=False)
 
@@ -104,7 +116,7 @@ def test_what_a_server_does_before_it_accepts_does_not_count() -> None:
         await asyncio.sleep(0.05)
         time.sleep(0.6)
         await asyncio.sleep(0.05)
-        detector.hooks.loop_started(loop, lambda: ())
+        detector.hooks.loop_started(loop, Nobody())
         await asyncio.sleep(0.2)
 
     with detector:

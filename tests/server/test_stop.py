@@ -217,14 +217,14 @@ class Watcher:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.calls: list[str] = []
-        self.exchanges: Any = None
+        self.served: Any = None
 
     def loop_starting(self, loop: Any) -> None:
         self.calls.append("starting")
 
-    def loop_started(self, loop: Any, exchanges: Any) -> None:
+    def loop_started(self, loop: Any, served: Any) -> None:
         self.calls.append("started")
-        self.exchanges = exchanges
+        self.exchanges = served.exchanges
         if self.error:
             raise self.error
 

@@ -340,8 +340,8 @@ class Hooks:
 
     def loop_starting(self, loop: Any) -> None: ...
 
-    def loop_started(self, loop: Any, exchanges: Any) -> None:
-        self.exchanges = exchanges
+    def loop_started(self, loop: Any, served: Any) -> None:
+        self.exchanges = served.exchanges
 
     def loop_stopping(self, loop: Any) -> None: ...
 

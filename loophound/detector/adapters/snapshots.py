@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from loophound.detector.records import Snapshot
+from loophound.detector.adapters.work import describe_request
+from loophound.detector.figures import MOST_LOOKED_AT, RequestFigures, histogram_of, seconds
+from loophound.detector.records import Snapshot, Stall
 from loophound.detector.stats import LoopStats
+from loophound.server.hooks import Exchange, Served
 from loophound.times import now_iso
 
 Message = dict[str, Any]
+
+MOST_IN_FLIGHT = 20
+SLICE = 100
 
 
 def snapshot_of(pid: int, loop: str, thread: str, stats: LoopStats) -> Snapshot:
@@ -55,6 +64,76 @@ class Loops:
             {
                 **snapshot_of(pid, loop, thread, each).to_dict(),
                 **self._lately.setdefault(id(each), Lately()).take(each),
+                "lag_histogram": histogram_of(each.lag),
             }
             for loop, thread, each in stats
         ]
+
+
+class Requests:
+    """The part of a snapshot that tells of requests, on whichever loops they are served."""
+
+    def __init__(self) -> None:
+        self.figures = RequestFigures()
+        self._asked_s = time.monotonic()
+        self._noting = False
+
+    def take(self, served: Sequence[Served], wanted: bool) -> Message:
+        """`requests`, `routes` and `in_flight`; nothing where no server runs, or nobody wants to know."""
+        finished = [ended for each in served for ended in each.take_finished(wanted)]
+        passed_s, self._asked_s = time.monotonic() - self._asked_s, time.monotonic()
+        noted, self._noting = self._noting, wanted
+        if not served or not (wanted and noted):
+            return {"requests": None, "routes": [], "in_flight": []}
+        figures = self.figures
+        figures.begin_step()
+        figures.count(len(finished))
+        stride = -(-len(finished) // MOST_LOOKED_AT) or 1
+        looked_at = finished[::stride]
+        for first in range(0, len(looked_at), SLICE):
+            figures.add(looked_at[first : first + SLICE], stride)
+            time.sleep(0)  # lets the loop in: see tasks.py
+        in_flight = [exchange for each in served for exchange in unfinished(each)]
+        p50_s, p99_s = figures.percentiles_s((50, 99))
+        return {
+            "requests": {
+                "total": figures.total,
+                "per_s": round(len(finished) / passed_s, 1) if passed_s > 0 else 0.0,
+                "in_flight": len(in_flight),
+                "p50_s": p50_s,
+                "p99_s": p99_s,
+                "histogram": figures.histogram(),
+            },
+            "routes": figures.routes(),
+            "in_flight": oldest(in_flight),
+        }
+
+    def held(self, stall: Stall) -> None:
+        """A face of the detector's stream."""
+        request = stall.request
+        if request is not None and not stall.ongoing:
+            self.figures.held(f"{request.method} {request.route or request.path}", stall.duration_s)
+
+
+def unfinished(served: Served) -> Iterator[Exchange]:
+    """The exchanges in flight, each once, with pauses for the loop in between."""
+    seen: set[int] = set()
+    try:
+        for number, exchange in enumerate(served.exchanges()):
+            if number % SLICE == SLICE - 1:
+                time.sleep(0)
+            if exchange.began_ns and not exchange.ended_ns and id(exchange) not in seen:
+                seen.add(id(exchange))
+                yield exchange
+    except RuntimeError:  # somebody came or went meanwhile
+        return
+
+
+def oldest(in_flight: Sequence[Exchange]) -> list[Message]:
+    """The requests that have been at work for longest."""
+    now_ns = time.monotonic_ns()
+    chosen = sorted(in_flight, key=lambda exchange: exchange.began_ns)[:MOST_IN_FLIGHT]
+    return [
+        {**asdict(describe_request(exchange.scope)), "age_s": seconds(now_ns - exchange.began_ns)}
+        for exchange in chosen
+    ]
