@@ -25,7 +25,7 @@ class Answer:
     """One response that has to come; what is None may be anything."""
 
     statuses: tuple[int, ...] = (200,)  # the first is this project's own answer, the others are as right
-    body: bytes | None = None
+    body: bytes | None = None  # where several statuses are right, of 200
     headers: dict[str, str | None] = field(default_factory=dict)  # None: the header must not be there
     inside: dict[str, Any] | None = None  # of a body in JSON
     to_head: bool = False  # the answer to HEAD: its length says nothing of its body
@@ -43,6 +43,11 @@ class Case:
     then: Then = Then.OPEN
     half_close: bool = False  # the client ends its side after the last of them
     or_closed: bool = False  # to close without an answer is as right
+    or_cut: bool = False  # and so is an answer that breaks off
+    or_open: bool = False  # and to go on after an answer other than this project's own
+    or_waits: bool = False  # and to wait for more
+    or_continue: bool = False  # and a 100 before the answer
+    cut: bool = False  # the answer has to break off
 
 
 @dataclass
@@ -61,8 +66,8 @@ class Outcome:
 
     responses: list[Response] = field(default_factory=list)
     then: Then | None = None
-    rest: bytes = b""  # what came after the last answer that was due, or broke the syntax
     broken: str = ""
+    cut: bool = False
 
 
 def case(
@@ -71,10 +76,12 @@ def case(
     return Case(name, section, (sends,) if isinstance(sends, bytes) else sends, answers, then, **more)
 
 
-def refused(name: str, section: str, sends: bytes | tuple[bytes, ...], *statuses: int) -> Case:
+def refused(name: str, section: str, sends: bytes | tuple[bytes, ...], *statuses: int, **more: Any) -> Case:
     """A request that gets one of `statuses` (the first is ours) or no answer, and a close."""
-    closing = Answer(statuses or (400,))
-    return case(name, section, sends, closing, then=Then.CLOSED, or_closed=True)
+    statuses = statuses or (400,)
+    return case(
+        name, section, sends, Answer(statuses), then=Then.CLOSED, or_closed=True, or_open=200 in statuses, **more
+    )
 
 
 def served(name: str, section: str, sends: bytes | tuple[bytes, ...], body: bytes | None = None, **more: Any) -> Case:
@@ -101,26 +108,40 @@ def chunked(body: bytes, *lines: bytes, target: bytes = b"/") -> bytes:
 
 def judge(wanted: Case, outcome: Outcome, *, strict: bool = False) -> str:
     """What is wrong with the outcome, or nothing. `strict` takes this project's own answers only."""
+    if wanted.cut:
+        return "" if outcome.cut else f"an answer that breaks off wanted; got {outcome.responses or outcome.broken}"
+    if not strict and _as_right(wanted, outcome):
+        return ""
     if outcome.broken:
         return outcome.broken
-    if not outcome.responses and wanted.or_closed and not strict and outcome.then is Then.CLOSED:
-        return ""
     if len(outcome.responses) != len(wanted.answers):
         got = ", ".join(str(response.status) for response in outcome.responses) or "no answer"
         return f"{len(wanted.answers)} answers wanted; got {got}"
     for answer, response in zip(wanted.answers, outcome.responses, strict=True):
         if wrong := _compare(answer, response, strict):
             return wrong
+    other = outcome.responses and outcome.responses[-1].status != wanted.answers[-1].statuses[0]
+    if wanted.or_open and other and not strict:
+        return ""
     if wanted.then is not Then.ANY and outcome.then is not wanted.then:
         return f"the connection is to be {wanted.then.value} then; it is {outcome.then and outcome.then.value}"
     return ""
+
+
+def _as_right(wanted: Case, outcome: Outcome) -> bool:
+    """Whether there was no whole answer, and need not be one."""
+    if outcome.cut:
+        return wanted.or_cut
+    if outcome.broken or len(outcome.responses) >= len(wanted.answers):
+        return False
+    return (wanted.or_closed and outcome.then is Then.CLOSED) or (wanted.or_waits and outcome.then is Then.WAITING)
 
 
 def _compare(answer: Answer, response: Response, strict: bool) -> str:
     allowed = answer.statuses[:1] if strict else answer.statuses
     if response.status not in allowed:
         return f"status {' or '.join(map(str, allowed))} wanted; got {response.status} {response.body[:60]!r}"
-    if answer.body is not None and response.body != answer.body:
+    if answer.body is not None and response.body != answer.body and (response.status == 200 or len(answer.statuses) == 1):
         return f"body {answer.body[:60]!r} wanted; got {response.body[:60]!r}"
     for name, value in answer.headers.items():
         values = response.values(name)

@@ -17,6 +17,10 @@ class Broken(Exception):
     """What came is no response."""
 
 
+class Cut(Broken):
+    """What came is the beginning of one."""
+
+
 class Reader:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -37,14 +41,14 @@ class Reader:
     def until(self, end: bytes) -> bytes:
         while end not in self.buffer:
             if not self.more():
-                raise Broken(f"the answer breaks off: {self.buffer[:80]!r}")
+                raise Cut(f"the answer breaks off: {self.buffer[:80]!r}")
         found, _, self.buffer = self.buffer.partition(end)
         return found
 
     def exactly(self, count: int) -> bytes:
         while len(self.buffer) < count:
             if not self.more():
-                raise Broken(f"the body breaks off {count - len(self.buffer)} bytes short")
+                raise Cut(f"the body breaks off {count - len(self.buffer)} bytes short")
         found, self.buffer = self.buffer[:count], self.buffer[count:]
         return found
 
@@ -62,6 +66,8 @@ class Reader:
             response.body = self.chunks()
             response.headers += self.trailers
         elif length := response.values("content-length"):
+            if not length[0].isdecimal():
+                raise Broken(f"Content-Length: {length[0]}")
             response.body = self.exactly(int(length[0]))
         else:
             while self.more():
@@ -71,7 +77,7 @@ class Reader:
 
     def chunks(self) -> bytes:
         body = b""
-        while size := int(self.until(b"\r\n").partition(b";")[0], 16):
+        while size := self.size():
             body += self.exactly(size)
             if self.exactly(2) != b"\r\n":
                 raise Broken("a chunk is longer than it says")
@@ -80,6 +86,13 @@ class Reader:
             name, _, value = line.decode("latin-1").partition(":")
             self.trailers.append((f"trailer {name.lower()}", value.strip()))
         return body
+
+    def size(self) -> int:
+        line = self.until(b"\r\n").partition(b";")[0]
+        try:
+            return int(line, 16)
+        except ValueError:
+            raise Broken(f"no size of a chunk: {line[:40]!r}") from None
 
 
 def play(case: Case, address: tuple[str, int]) -> Outcome:
@@ -91,16 +104,18 @@ def play(case: Case, address: tuple[str, int]) -> Outcome:
             for answer in case.answers:
                 if not reader.buffer and not reader.more():
                     break
-                outcome.responses.append(reader.response(answer))
+                response = reader.response(answer)
+                while response.status == 100 and case.or_continue:
+                    response = reader.response(answer)
+                outcome.responses.append(response)
             outcome.then = _then(case, reader)
-            outcome.rest = reader.buffer
         except Broken as error:
             outcome.broken = str(error)
+            outcome.cut = isinstance(error, Cut)
         except TimeoutError:
-            if len(outcome.responses) < len(case.answers):
-                outcome.broken = f"no answer in {PATIENCE_S:g} s" + (
-                    f" after {reader.buffer!r}" if reader.buffer else ""
-                )
+            outcome.then = Then.WAITING
+            if reader.buffer:
+                outcome.broken = f"no whole answer in {PATIENCE_S:g} s: {reader.buffer[:80]!r}"
     return outcome
 
 

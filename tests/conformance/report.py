@@ -12,6 +12,7 @@ from tests.conformance.cases import ALL, GROUPS
 from tests.conformance.play import play
 
 AT_ONCE = 8
+LONGEST_REASON = 100  # characters, on the page
 
 
 @dataclass
@@ -75,6 +76,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _escaped(text: str) -> str:
+    text = text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "..."
     return "`" + text.replace("`", "'").replace("\n", " ") + "`"
 
 
@@ -88,5 +90,7 @@ runs with the other tests, where this project's own server must give its one ans
 `python -m tests.conformance --server uvicorn`, or `--url HOST:PORT`, puts the cases to another server; it has to run
 `tests.conformance.app:app`, which does what the cases want of an application.
 
-A case that an extension of ASGI is needed for fails where the server does not have it; no server has to.
+Some cases are this project's own demand: limits (the standard wants them, and leaves them to the server), a client that
+has said all and waits, an answer to each mistake of the application. ASGI's extensions are a server's choice; cases of
+their own show who has them.
 """

@@ -16,8 +16,7 @@ from tests.server.wire import Running, start
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
-    logging.getLogger("loophound").setLevel(logging.CRITICAL)
-    running: Running = start(app, request.param)
+    running: Running = start(app, request.param, log_level="critical")
     yield "127.0.0.1", running.port
     running.stop()
     logging.getLogger("loophound").setLevel(logging.NOTSET)

@@ -261,7 +261,7 @@ def test_debug_goes_to_the_log(serve: Serve, caplog: pytest.LogCaptureFixture) -
         await apps.respond(send)
 
     caplog.set_level(logging.DEBUG, "loophound")
-    assert serve(app).connect().get(b"/x").response().status == 200
+    assert serve(app, log_level="debug").connect().get(b"/x").response().status == 200
     assert "GET /x: {'template': 'a.html'}" in caplog.text
 
 

@@ -28,6 +28,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "connections, Expect and Upgrade": connections.CASES,
     "responses": responses.CASES,
     "ASGI": scopes.CASES,
+    "ASGI's extensions": scopes.EXTENSIONS,
     "the application's mistakes": mistakes.CASES,
 }
 ALL = tuple(case for group in GROUPS.values() for case in group)

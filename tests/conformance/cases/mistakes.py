@@ -10,13 +10,13 @@ FAILED = Answer((500,), headers={"x-evil": None})
 
 
 def fails(name: str, section: str, target: bytes) -> Case:
-    """Nothing is on the wire yet: the client gets a 500."""
-    return case(name, section, get(target), FAILED, then=Then.ANY)
+    """Nothing is on the wire yet: the client gets a 500, or no whole answer."""
+    return case(name, section, get(target), FAILED, then=Then.ANY, or_closed=True, or_cut=True)
 
 
-def cut(name: str, target: bytes) -> Case:
-    """The answer has begun: it must not look whole."""
-    return case(name, "RFC 9112, 8", get(target), Answer((500,)), then=Then.ANY)
+def breaks_off(name: str, section: str, target: bytes) -> Case:
+    """The answer has begun: it must not look whole, nor go on."""
+    return case(name, section, get(target), Answer(), then=Then.ANY, cut=True)
 
 
 CASES: tuple[Case, ...] = (
@@ -46,8 +46,13 @@ CASES: tuple[Case, ...] = (
     fails("two lengths that differ", "RFC 9110, 8.6", b"/two-lengths"),
     fails("a length that is none", "RFC 9110, 8.6", b"/wrong-length"),
     fails("a negative length of the answer", "RFC 9110, 8.6", b"/negative-length"),
+    breaks_off("an exception in a body", "RFC 9112, 8", b"/raise-later"),
+    breaks_off("a return in a body", "RFC 9112, 8", b"/never-ends"),
+    breaks_off("a return in a chunked body", "RFC 9112, 8", b"/never-ends-chunked"),
+    breaks_off("a stream longer than its length", "RFC 9110, 8.6", b"/too-long-stream"),
+    breaks_off("a stream shorter than its length", "RFC 9110, 8.6", b"/too-short-stream"),
     fails("a message that is unknown", SEND, b"/unknown-message"),
     fails("a message of another protocol", SEND, b"/websocket-message"),
-    fails("a body of 204", "RFC 9110, 15.3.5", b"/204-body"),
-    fails("a body of 304", "RFC 9110, 15.4.5", b"/304-body"),
+    case("a body of 204", "RFC 9110, 15.3.5", get(b"/204-body"), Answer((500, 204)), or_open=True, then=Then.CLOSED),
+    case("a body of 304", "RFC 9110, 15.4.5", get(b"/304-body"), Answer((500, 304)), or_open=True, then=Then.CLOSED),
 )

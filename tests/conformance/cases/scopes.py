@@ -52,6 +52,9 @@ CASES: tuple[Case, ...] = (
     served("receive waits while the client is there", "ASGI, Disconnect receive event", get(b"/receive-twice"), b"waits"),
     case("receive says disconnect after the answer", "ASGI, Disconnect receive event",
          (get(b"/disconnect"), get(b"/notes")), Answer(body=b"bye"), Answer(inside={"after answer": "http.disconnect"})),
+)  # fmt: skip
+
+EXTENSIONS: tuple[Case, ...] = (
     served("trailers are announced", "ASGI, HTTP Trailers", get(b"/scope"), passes=announced("http.response.trailers")),
     served("trailers are not announced to HTTP/1.0", "ASGI, HTTP Trailers", get(b"/scope", version=b"1.0"),
            passes=lambda scope: not announced("http.response.trailers")(scope), then=Then.CLOSED),
