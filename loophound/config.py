@@ -124,6 +124,9 @@ class Config:
         "What to take from them: for, proto, host, port, prefix. Name those that your proxy sets or removes.",
         metavar="LIST",
     )
+    proxy_protocol: bool = option(
+        False, "Expect the PROXY protocol (version 1 or 2) from the peers of --forwarded-allow-ips."
+    )
     root_path: str = option("", "Path under which a proxy mounts the application.", metavar="PATH")
     backlog: int = option(2048, "Connections that the kernel holds until they are accepted.", metavar="N", minimum=1)
     log_level: LogLevel = option(

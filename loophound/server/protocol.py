@@ -28,7 +28,7 @@ from loophound.server.flow import WriteFlow
 from loophound.server.heads import TOKEN
 from loophound.server.lineage import context_of, marked
 from loophound.server.malformed import refusal_of
-from loophound.server.proxies import Proxies
+from loophound.server.proxy_header import ProxyHeader
 from loophound.server.refusals import Refusal
 from loophound.server.seat import Give, give_away
 from loophound.server.site import Site
@@ -93,6 +93,7 @@ class HttpConnection(asyncio.Protocol):
         "_proxies",
         "_reading",
         "_refusal",
+        "_stays",
         "_stray_after",
         "_stuck_bytes",
         "_target",
@@ -105,6 +106,7 @@ class HttpConnection(asyncio.Protocol):
         "cycle",
         "flow",
         "phase",
+        "scheme",
         "server",
         "since_s",
         "site",
@@ -133,8 +135,6 @@ class HttpConnection(asyncio.Protocol):
         self._overhead_bytes = self._trailer_bytes = 0  # set anew by each request with a chunked body
         self._unmoved: tuple[Cycle, int] | None = None  # how far the body was at the last sweep
         self._unfed = b""
-        self._proxies: Proxies | None = None  # where this is the connection of a trusted one
-        self._watched = _WATCHED
         self._reading = True
         self._refusal: Refusal | None = None
         self._farewell = b""
@@ -151,7 +151,7 @@ class HttpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if type(peer) is tuple:
             self.client: tuple[str, int] | None = (peer[0], peer[1])
-            self.client_text = f"{peer[0]}:{peer[1]}" if ":" not in peer[0] else f"[{peer[0]}]:{peer[1]}"
+            self.client_text = text_of(peer[0], peer[1])
             own = transport.get_extra_info("sockname")
             self.server: tuple[str, int | None] | None = (own[0], own[1])
         else:
@@ -163,14 +163,31 @@ class HttpConnection(asyncio.Protocol):
         self._extensions = self.site.extensions if self.tls is None else {**self.site.extensions, "tls": self.tls}
         if self.site.write_limits:
             self.transport.set_write_buffer_limits(*self.site.write_limits)
-        proxies = self.site.proxies
-        if proxies is not None and proxies.trusts(self.client):
-            self._proxies = proxies
-            self._watched = _watched_of(proxies.headers)
+        self.scheme = self.site.scheme
+        self._stays = self.tls is not None
+        self._weigh_proxies()
         self._context = context_of(self)
         self.site.connections.add(self)
         if self.site.stopping:  # accepted just before the listener closed
             self.stop()
+
+    def _weigh_proxies(self) -> None:
+        proxies = self.site.proxies
+        trusted = proxies is not None and proxies.trusts(self.client)
+        self._proxies = proxies if trusted else None
+        self._watched = _watched_of(proxies.headers) if proxies is not None and trusted else _WATCHED
+
+    def speaks_for(self, header: ProxyHeader) -> None:
+        """Take the client that the PROXY protocol names for the one that made this connection."""
+        self._stays = True  # another process could not tell
+        if header.client is not None:
+            self.client, self.server = header.client, header.server
+            self.client_text = text_of(*header.client)
+        elif header.unix:
+            self.client, self.client_text = None, "unix"
+        if header.tls:
+            self.scheme = "https"
+        self._weigh_proxies()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = CLOSED
@@ -377,7 +394,7 @@ class HttpConnection(asyncio.Protocol):
             "http_version": http_version,
             "server": self.server,
             "client": self.client,
-            "scheme": site.scheme,
+            "scheme": self.scheme,
             "method": method,
             "root_path": site.root_path,
             "path": path,
@@ -698,7 +715,7 @@ class HttpConnection(asyncio.Protocol):
         """
         cycle = self.cycle
         if self._busy() and cycle is not None:
-            if cycle.answer is not STREAMING and (self.tls is not None or self._pipelined):
+            if cycle.answer is not STREAMING and (self._stays or self._pipelined):
                 cycle.close_after()
             if cycle.endless:
                 cycle.disconnect()
@@ -709,8 +726,7 @@ class HttpConnection(asyncio.Protocol):
         """Whether nothing of this connection is in this process alone."""
         return (
             self.phase is IDLE
-            and self.tls is None
-            and not (self._pipelined or self._stray_after is self._incoming)
+            and not (self._stays or self._pipelined or self._stray_after is self._incoming)
             and not (self.waiting or self._unfed or self._farewell)
             and self._reading
             and not self.transport.is_closing()
@@ -760,6 +776,11 @@ class HttpConnection(asyncio.Protocol):
                 self.transport.close()
         elif now_s - self.since_s >= body_s:
             self._refuse(Refusal(408, f"No more of the request's body came within {body_s:g} seconds"))
+
+
+def text_of(host: str, port: int) -> str:
+    """A client as lines of the log name it."""
+    return f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
 
 
 @cache

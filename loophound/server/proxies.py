@@ -75,6 +75,10 @@ class Trusted:
                 self._known[host] = known
         return known
 
+    def trusts(self, peer: Client | None) -> bool:
+        """Whether to believe a connection from `peer`; None is one on a unix socket."""
+        return self.unix if peer is None else peer[0] in self
+
     def _look_up(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._networks)
@@ -100,12 +104,14 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 def proxies_of(config: Config) -> Proxies | None:
     """The proxies that the options describe. Raises ConfigError."""
-    if not config.proxy_headers:
-        return None
-    trusted = config.forwarded_allow_ips
-    if trusted is None:
-        trusted = os.environ.get(ALLOW_VARIABLE) or LOOPBACK
-    return Proxies(trusted, config.forwarded_fields)
+    return Proxies(trusted_of(config), config.forwarded_fields) if config.proxy_headers else None
+
+
+def trusted_of(config: Config) -> str:
+    """The list of those whose word counts."""
+    if config.forwarded_allow_ips is not None:
+        return config.forwarded_allow_ips
+    return os.environ.get(ALLOW_VARIABLE) or LOOPBACK
 
 
 class Proxies:
@@ -128,7 +134,7 @@ class Proxies:
 
     def trusts(self, peer: Client | None) -> bool:
         """Whether to believe a connection from `peer`; None is one on a unix socket."""
-        return self._trusted.unix if peer is None else peer[0] in self._trusted
+        return self._trusted.trusts(peer)
 
     def apply(self, scope: dict[str, Any], noted: Mapping[bytes, bytes], valid_host: Callable[[bytes], bool]) -> None:
         """Put into the scope of a request what `noted`, a mapping of the headers above, says of its client."""

@@ -250,13 +250,16 @@ class Server:
                 await asyncio.wait_for(self._stop_forced.wait(), delay_s)
 
     async def _listen(self, site: Site) -> list[asyncio.Server]:
+        config = self.config
         tls: dict[str, Any] = {}
-        if site.tls is not None:
-            tls = {"ssl": site.tls.context, "ssl_handshake_timeout": self.config.timeout_head}
-        return [
-            await site.loop.create_server(lambda: HttpConnection(site), sock=sock, backlog=self.config.backlog, **tls)
-            for sock in self.sockets
-        ]
+        make: Callable[[], asyncio.Protocol] = lambda: HttpConnection(site)  # noqa: E731
+        if config.proxy_protocol:
+            from loophound.server.prefaced import prefaced
+
+            make = prefaced(site, config)
+        elif site.tls is not None:
+            tls = {"ssl": site.tls.context, "ssl_handshake_timeout": config.timeout_head}
+        return [await site.loop.create_server(make, sock=sock, backlog=config.backlog, **tls) for sock in self.sockets]
 
     def _tell_starting(self) -> None:
         if self._hooks is not None and self._loop is not None:

@@ -20,7 +20,10 @@ from tests.server.wire import PATIENCE_S, Client, Running, wait_until
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 # Where CI asks for everything, a missing nginx is a failure.
-pytestmark = pytest.mark.skipif(NGINX is None and not os.environ.get("CI"), reason="nginx is not installed")
+pytestmark = [
+    pytest.mark.skipif(NGINX is None and not os.environ.get("CI"), reason="nginx is not installed"),
+    pytest.mark.once,
+]
 
 # A location that sets one header inherits none.
 SAID = """
@@ -69,20 +72,36 @@ http {{
     }}
 }}
 """
+STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")  # Debian: libnginx-mod-stream
+STREAM_SETTINGS = f"""
+load_module {STREAM_MODULE};
+daemon off;
+master_process off;
+pid {{folder}}/pid;
+error_log {{folder}}/error.log;
+events {{{{}}}}
+stream {{{{
+    server {{{{
+        listen 127.0.0.1:{{port}};
+        proxy_protocol on;
+        proxy_pass {{upstream}};
+    }}}}
+}}}}
+"""
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[str], Callable[[], Client]]]:
+def nginx(tmp_path: Path) -> Iterator[Callable[..., Callable[[], Client]]]:
     """Start nginx before an upstream; gives what makes a connection to it."""
     started: list[subprocess.Popen[bytes]] = []
     clients: list[Client] = []
 
-    def start(upstream: str) -> Callable[[], Client]:
+    def start(upstream: str, template: str = SETTINGS) -> Callable[[], Client]:
         assert NGINX is not None, "install nginx"
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         settings = tmp_path / "nginx.conf"
-        settings.write_text(SETTINGS.format(folder=tmp_path, upstream=upstream, port=port, said=SAID))
+        settings.write_text(template.format(folder=tmp_path, upstream=upstream, port=port, said=SAID))
         started.append(subprocess.Popen([NGINX, "-c", str(settings), "-p", str(tmp_path)], stderr=subprocess.DEVNULL))
 
         def listens() -> bool:
@@ -198,3 +217,26 @@ def test_a_client_that_goes_away_is_told(behind: Any) -> None:
     client.read_until(b"first")
     client.close()
     wait_until(lambda: witness.saw == ["http.disconnect"])
+
+
+def test_the_path_under_which_nginx_mounts_an_application(behind: Any) -> None:
+    scope = json.loads(behind(apps.show_scope, root_path="/shop")().get(b"/shop/basket").response().body)
+    assert (scope["root_path"], scope["path"]) == ("/shop", "/shop/basket")
+
+
+@pytest.mark.skipif(
+    not STREAM_MODULE.exists() and not os.environ.get("CI"), reason="nginx's stream module is not installed"
+)
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_the_proxy_protocol_of_nginx(kind: str, serve: Callable[..., Running], nginx: Any, tmp_path: Path) -> None:
+    if kind == "tcp":
+        upstream = f"127.0.0.1:{serve(apps.show_scope, proxy_protocol=True).port}"
+    else:
+        upstream = f"unix:{tmp_path}/app.sock"
+        serve(apps.show_scope, uds=f"{tmp_path}/app.sock", proxy_protocol=True, forwarded_allow_ips="unix")
+    connect = nginx(upstream, STREAM_SETTINGS)
+    for _ in range(2):
+        client = connect()
+        scope = json.loads(client.get(b"/a").response().body)
+        assert scope["client"] == list(client.sock.getsockname())
+        assert scope["server"] == list(client.sock.getpeername())
