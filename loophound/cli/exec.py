@@ -48,7 +48,7 @@ def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], 
     short_help="Run an asyncio program, unchanged, under the detector.",
     options_metavar="[OPTIONS] SCRIPT [ARGS]... | -m MODULE [ARGS]...",
 )
-@config_options(["detect_blocking", "record", "ledger", "feed"])
+@config_options(["detect_blocking", "record", "ledger", "feed", "metrics", "health_limit"])
 @click.option("--fail-on-stall", is_flag=True, help=f"Exit {STALLED_EXIT_CODE} when a clean run stalled.")
 @click.pass_obj
 def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> NoReturn:
@@ -72,7 +72,12 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
         threshold_ms = config.DEFAULT_THRESHOLD_MS
     about = {"app": " ".join(words), "command": "exec", "threshold_s": threshold_ms / 1000}
     with ExitStack() as at_end:
-        shown = hosting(settings.get("feed"), about)
+        shown = hosting(
+            about,
+            feed=settings.get("feed"),
+            metrics=settings.get("metrics"),
+            health_limit_s=settings.get("health_limit"),
+        )
         if shown is not None:
             at_end.enter_context(shown)
         detector = at_end.enter_context(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from loophound.config import Config
+from loophound.config import Config, default_of
 from loophound.detector.stream import tell
 from loophound.errors import ConfigError
-from loophound.observer.hosting import Hosting
+from loophound.observer.hosting import FeedSocket, Hosting
 
 NO_FEED = "off"
 
@@ -18,21 +18,32 @@ def hosting_of(config: Config) -> Hosting | None:
     assert config.threshold_ms is not None
     app = config.app if isinstance(config.app, str) else _name_of(config.app)
     about = {"app": app, "command": "serve", "threshold_s": config.threshold_ms / 1000}
-    return hosting(config.feed, about)
+    return hosting(about, feed=config.feed, metrics=config.metrics, health_limit_s=config.health_limit)
 
 
-def hosting(feed: str | None, about: Mapping[str, Any]) -> Hosting | None:
-    """`feed` is a path, None for the default place, or "off"."""
-    if feed == NO_FEED:
+def hosting(
+    about: Mapping[str, Any],
+    *,
+    feed: str | None = None,
+    metrics: str | None = None,
+    health_limit_s: float | None = None,
+) -> Hosting | None:
+    """As Hosting() takes them, but `feed` may be "off"."""
+    limit_s = default_of("health_limit") if health_limit_s is None else health_limit_s
+    place: str | Literal[False] | None = False if feed == NO_FEED else feed
+    if feed is None:
+        try:
+            FeedSocket(None).close()
+        except ConfigError as problem:
+            # Nobody has asked for the feed: a server must not fail for want of it.
+            tell(f"no live feed: {problem}")
+            place = False
+    if place is False and metrics is None:
         return None
-    try:
-        return Hosting(feed=feed, about=about)
-    except ConfigError as problem:
-        if feed is not None:
-            raise
-        # Nobody has asked for the feed: a server must not fail for want of it.
-        tell(f"no live feed: {problem}")
-        return None
+    shown = Hosting(feed=place, metrics=metrics, health_limit_s=limit_s, about=about)
+    if shown.metrics is not None:
+        tell(f"metrics and health at {shown.metrics.url}/metrics, /healthz and /readyz")
+    return shown
 
 
 def _name_of(app: object) -> str:

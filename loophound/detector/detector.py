@@ -252,6 +252,9 @@ class Detector:
         except ObserverUnavailable as problem:
             self.observer_problem = str(problem)
             tell(f"no observer process ({problem}): a C call that holds the GIL is named only after it has ended")
+            if self._hosting is not None:
+                self._hosting.close()
+                tell("without it there are no live feed and no metrics")
             return None
 
     def _start_feeding(self) -> Feeding | None:
@@ -264,12 +267,15 @@ class Detector:
     def _snapshot(self, wanted: bool) -> dict[str, Any]:
         link = self._link
         loops = [watched.loop for watched in list(self._loops)]
+        served = list(self._served.values())
+        if served and all(each.leaving for each in served):
+            self.tell_worker("stopping")
         return {
             "type": "snapshot",
             "at": now_iso(),
             "uptime_s": round((time.monotonic_ns() - self._started_ns) / 1e9, 3),
             "loops": self._loops_taken.take(self._pid, self._watchdog.stats),
-            **self._requests.take(list(self._served.values()), wanted),
+            **self._requests.take(served, wanted),
             "tasks": self._tasks_of(loops) if wanted else None,
             "executors": executors(loops),
             "calls": self.calls,

@@ -46,6 +46,8 @@ class Settings:
     feed: int = -1  # a listening socket, for readers of the feed
     feed_path: str = ""
     feed_inode: int = 0  # of the file at that path
+    metrics: int = -1  # a bound socket, for HTTP
+    health_limit_s: float = 10.0
     hello: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,6 +65,8 @@ class Host:
         self._states_told = 0
         self.hub = Hub(settings.hello)
         self._feed = Feed(self, self.hub, settings.feed, self._want) if settings.feed >= 0 else None
+        if settings.metrics >= 0:
+            self._serve_metrics()
         self.listen(settings.parent, self.end)
         if settings.door >= 0:
             self._await(socket.socket(fileno=settings.door))
@@ -89,6 +93,15 @@ class Host:
             self._feed.close()
             # The process that made the socket may have been killed.
             remove(Path(self.settings.feed_path), self.settings.feed_inode)
+
+    def _serve_metrics(self) -> None:
+        from loophound.dashboards.metrics.app import MetricsApp
+        from loophound.observer.http import serve_beside
+
+        app = MetricsApp(self.settings.health_limit_s)
+        app.feed(self.settings.hello)
+        self.hub.subscribers.append(app.feed)
+        serve_beside(app, self.settings.metrics, "metrics")
 
     # What comes
 

@@ -10,8 +10,9 @@ import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import loophound
 from loophound.dashboards.feed import SCHEMA, default_path
@@ -20,19 +21,33 @@ from loophound.errors import ConfigError
 from loophound.times import now_iso
 
 BACKLOG = 16
+LOOPBACK = "127.0.0.1"
 
 
 class Hosting:
-    """`feed` is where the feed's socket is made; None for the default place of this process.
-
-    `about` says what is watched, for the feed's "hello": app, command, addresses, threshold_s.
-    Raises ConfigError where that cannot be.
+    """`feed` is where the feed's socket is made: None for the default place of this process, False for
+    none. `metrics` is PORT or HOST:PORT for /metrics and /healthz, which is unwell when a loop has
+    been blocked for longer than `health_limit_s`. `about` says what is watched, for the feed's
+    "hello": app, command, addresses, threshold_s. Raises ConfigError where that cannot be.
     """
 
-    def __init__(self, *, feed: str | os.PathLike[str] | None = None, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        feed: str | os.PathLike[str] | Literal[False] | None = None,
+        metrics: str | None = None,
+        health_limit_s: float = 10.0,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         self.about = dict(about or {})
         self._started_at = now_iso()
-        self.feed = FeedSocket(feed)
+        self._health_limit_s = health_limit_s
+        self.metrics = MetricsSocket(metrics) if metrics is not None else None
+        try:
+            self.feed = FeedSocket(feed) if feed is not False else None
+        except BaseException:
+            self._close_metrics()
+            raise
 
     def settings(self) -> dict[str, Any]:
         """For observer.host.Settings."""
@@ -48,15 +63,25 @@ class Hosting:
             "threshold_s": None,
             **self.about,
         }
-        return {"hello": hello, "feed_path": str(self.feed.path), "feed_inode": self.feed.inode}
+        settings = {"hello": hello, "health_limit_s": self._health_limit_s}
+        if self.feed is not None:
+            settings |= {"feed_path": str(self.feed.path), "feed_inode": self.feed.inode}
+        return settings
 
     def descriptors(self) -> dict[str, int]:
         """For observer.host.Settings: they are passed to the process."""
-        return {"feed": self.feed.fileno()}
+        shown = {"feed": self.feed, "metrics": self.metrics}
+        return {name: each.fileno() for name, each in shown.items() if each is not None}
 
     def close(self) -> None:
         """Nobody is served any more."""
-        self.feed.close()
+        if self.feed is not None:
+            self.feed.close()
+        self._close_metrics()
+
+    def _close_metrics(self) -> None:
+        if self.metrics is not None:
+            self.metrics.close()
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +116,49 @@ class FeedSocket:
     def close(self) -> None:
         self._socket.close()
         remove(self.path, self.inode)
+
+
+class MetricsSocket:
+    """A bound TCP socket. Raises ConfigError for what is no address, is taken, or lacks its library."""
+
+    def __init__(self, where: str) -> None:
+        host, port = read_address(where)
+        if find_spec("prometheus_client") is None:
+            raise ConfigError("--metrics needs prometheus_client: pip install 'loophound[metrics]'")
+        try:
+            [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            self._socket = socket.socket(family, kind, protocol)
+        except OSError as error:
+            raise ConfigError(f"--metrics: no address {host!r}: {error.strerror}") from None
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind(address)
+            self._socket.listen(BACKLOG)  # who asks before the observer runs will wait
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(f"--metrics: cannot listen on {where}: {error.strerror}") from None
+
+    @property
+    def url(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def read_address(where: str) -> tuple[str, int]:
+    """PORT, on loopback, or HOST:PORT. Raises ConfigError."""
+    host, colon, text = where.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else LOOPBACK
+    if not host or not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ConfigError(f"--metrics takes PORT or HOST:PORT, such as 9464 or 0.0.0.0:9464; got {where!r}")
+    return host, int(text)
 
 
 def remove(path: Path, inode: int) -> None:

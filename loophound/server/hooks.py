@@ -45,6 +45,10 @@ class Served(Protocol):
     def addresses(self) -> Sequence[str]:
         """Where it listens, as URLs, or `unix:` and a path."""
 
+    @property
+    def leaving(self) -> bool:
+        """Whether it is asked to stop, and serves on for a while."""
+
     def exchanges(self) -> Iterable[Exchange]:
         """Those at work, those that wait, and some that ended a moment ago. One may come twice."""
 

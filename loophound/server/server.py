@@ -241,6 +241,8 @@ class Server:
 
     async def _delay_shutdown(self) -> None:
         """Serve on for a while, until those who send clients here have seen that the end is near."""
+        if self._site_served is not None:
+            self._site_served.leaving = True
         if self._seat is not None:
             self._seat.stopping()
         delay_s = self.config.shutdown_delay

@@ -91,6 +91,7 @@ class Site:
         "heads",
         "keeps_alive",
         "lately",
+        "leaving",
         "loop",
         "marks_each",
         "most_headers",
@@ -170,6 +171,7 @@ class Site:
         self.addresses: list[str] = []
         self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
         self.stopping = False
+        self.leaving = False
         self._emptied: asyncio.Future[None] | None = None
 
     def adopt(self, cycle: Exchange) -> None:

@@ -99,6 +99,7 @@ class Nobody:
     """A server without requests."""
 
     addresses = ("http://127.0.0.1:8000",)
+    leaving = False
 
     def exchanges(self) -> tuple[()]:
         return ()

@@ -54,7 +54,8 @@ class Feeding(threading.Thread):
 
     def worker(self, state: str) -> None:
         """The process is "starting", "ready" or "stopping"."""
-        self.say({"type": "worker", "state": state, "at": now_iso(), "why": None}, standing=True)
+        if self._standing.get("worker", {}).get("state") != state:
+            self.say({"type": "worker", "state": state, "at": now_iso(), "why": None}, standing=True)
 
     def stop(self) -> None:
         """Returns when what was said is sent."""

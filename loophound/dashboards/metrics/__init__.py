@@ -1,0 +1,1 @@
+"""Figures for Prometheus, and health for whoever asks: read from the feed alone."""
