@@ -43,7 +43,7 @@ def account(stall: Stall, sources: SourceLines) -> Account:
         file=safe(culprit.file) if culprit else "",
         stack=tuple(shorten(stall.stack)),
         profile=_profile(stall),
-        evidence=", ".join(_evidence(stall.evidence)),
+        evidence=", ".join(_evidence(stall.evidence, stall.cause)),
         victims=f"{count(stall.victims, 'other request', 'other requests')} waited" if stall.victims else "",
         remedy=safe(stall.remedy, 500) if stall.remedy else "",
     )
@@ -135,7 +135,7 @@ def _profile(stall: Stall) -> str:
     return ", ".join(f"{line.share:.0%} {place(line)}" for line in lines)
 
 
-def _evidence(seen: Evidence) -> list[str]:
+def _evidence(seen: Evidence, cause: Cause) -> list[str]:
     said = []
     if seen.cpu_share is not None:
         said.append(f"on the CPU {seen.cpu_share:.0%} of the time")
@@ -148,7 +148,7 @@ def _evidence(seen: Evidence) -> list[str]:
         said.append(f"waited {duration(seen.runqueue_s)} for a CPU")
     if seen.gc_s:
         said.append(f"collected garbage for {duration(seen.gc_s)}")
-    if seen.gil_held is not None:
+    if seen.gil_held or (seen.gil_held is not None and cause is Cause.NATIVE):
         said.append("GIL held" if seen.gil_held else "GIL released")
     if seen.captured_by is not None:
         said.append(f"captured by the {safe(seen.captured_by)}")

@@ -51,13 +51,16 @@ class Origin:
 def culprit_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int | None:
     """The index of the frame to blame: the innermost of the application above the loop's
     machinery; with none, the innermost outside Loophound; with none, None.
+
+    At its entry a function has done nothing yet, and is where CPython hands over the GIL: the
+    line that calls it is what took the time.
     """
     end = before_import(frames, base)
     # A server or a plugin loader may be what imports: then the application's line within.
     for last in (end, len(frames)):
-        for index in range(last - 1, base - 1, -1):
-            if origin.is_app(frames[index].file):
-                return index
+        application = [i for i in range(last - 1, base - 1, -1) if origin.is_app(frames[i].file)]
+        if application:
+            return next((i for i in application if not frames[i].at_entry), application[0])
     for index in range(end - 1, base - 1, -1):
         if not origin.is_own(frames[index].file):
             return index
@@ -82,6 +85,14 @@ def before_import(frames: Sequence[CodeFrame], base: int) -> int:
         if frames[index].file.startswith(IMPORT_MACHINERY):
             return index
     return len(frames)
+
+
+LOOP_MACHINERY = ("/asyncio/", "/selectors.py")
+
+
+def is_of_the_loop(file: str) -> bool:
+    """Whether asyncio runs this between callbacks."""
+    return any(part in file for part in LOOP_MACHINERY)
 
 
 def is_importing(frames: Sequence[CodeFrame], base: int) -> bool:

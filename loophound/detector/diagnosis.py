@@ -231,6 +231,9 @@ def _finding(
 ) -> Finding:
     profile = _profile(parts, origin)
     sample, culprit = _culprit(parts, profile, origin)
+    other, queued_ns = _other_thread(parts, origin) if cause is Cause.CONTENTION else (None, 0)
+    if portrait.length_ns - queued_ns < portrait.threshold_ns:
+        cause, other = Cause.STARVED, None  # who held the GIL was given no CPU
     innocent = cause in INNOCENT
     collections = [c for c in episode.collections if span.overlap_ns(Span(c.began_ns, c.ended_ns))]
     return Finding(
@@ -244,15 +247,21 @@ def _finding(
         samples=len(parts),
         work=next((p.sample.work for p in parts if p.sample.work and sample and p.sample.unit == sample.unit), None),
         gil_held=_gil_held(cause, portrait),
-        other_thread=_other_thread(parts, origin) if cause is Cause.CONTENTION else None,
+        other_thread=other,
         collection=max(collections, key=lambda c: c.ended_ns - c.began_ns) if collections else None,
     )
 
 
 def _gil_held(cause: Cause, portrait: Portrait) -> bool | None:
-    if cause in (Cause.NATIVE, Cause.GC, Cause.CONTENTION):
-        return portrait.unseen_at_once >= MOST
-    return None
+    """Whether no other Python thread could run meanwhile; None where nobody tried, as on a crowded machine.
+
+    A thread that computes in Python hands it over; a collection never does.
+    """
+    if cause in (Cause.CPU, Cause.FLOOD, Cause.STARVED, Cause.SUSPENDED):
+        return None
+    if cause is Cause.GC or portrait.unseen_at_once >= MOST:
+        return True
+    return False if portrait.seen_inside >= LITTLE else None
 
 
 def _profile(parts: Sequence[Weighed], origin: Origin) -> list[tuple[CodeFrame, float]]:
@@ -293,13 +302,17 @@ def _culprit(
     return sample, frame
 
 
-def _other_thread(parts: Sequence[Weighed], origin: Origin) -> ThreadSampled | None:
-    """The other thread that used most CPU from the first look to the last; never one of ours."""
-    first: dict[int, int] = {}
+def _other_thread(parts: Sequence[Weighed], origin: Origin) -> tuple[ThreadSampled | None, int]:
+    """The other thread that used, or wanted, most CPU from the first look to the last, and for how long it
+    waited for a CPU; never one of ours.
+    """
+    first: dict[int, ThreadSampled] = {}
     last: dict[int, ThreadSampled] = {}
     for part in parts:
         for thread in part.sample.others:
             if not any(origin.is_own(frame.file) and frame.function in OWN_THREADS for frame in thread.frames):
-                first.setdefault(thread.native_id, thread.cpu_ns)
+                first.setdefault(thread.native_id, thread)
                 last[thread.native_id] = thread
-    return max(last.values(), key=lambda t: t.cpu_ns - first[t.native_id], default=None)
+    queued = {n: (t.runqueue_ns or 0) - (first[n].runqueue_ns or 0) for n, t in last.items()}
+    top = max(last.values(), key=lambda t: t.cpu_ns - first[t.native_id].cpu_ns + queued[t.native_id], default=None)
+    return (top, queued[top.native_id]) if top is not None else (None, 0)

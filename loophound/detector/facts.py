@@ -32,12 +32,13 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class ThreadSampled:
-    """Another thread of the process, and how much CPU it had used by then."""
+    """Another thread of the process, how much CPU it had used by then, and how long it had waited for one."""
 
     native_id: int
     name: str | None
     cpu_ns: int
     frames: tuple[CodeFrame, ...]
+    runqueue_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Sampled:
 
     `frames[:base]` belong to the loop's own machinery; `idle` means that no callback ran.
     `unit` identifies what the loop was running: the id of the task's coroutine, 0 outside tasks.
+    `turn` tells one callback from the next of the same function; 0 when not known.
     """
 
     at_ns: int
@@ -91,6 +93,7 @@ class Sampled:
     base: int
     idle: bool
     unit: Hashable = 0
+    turn: int = 0
     cpu_ns: int | None = None
     runqueue_ns: int | None = None
     waiting: Waiting | None = None  # None: on the CPU, or not known

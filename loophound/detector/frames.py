@@ -15,6 +15,10 @@ class CodeFrame(NamedTuple):
     column: int = -1  # 0-based UTF-8 byte offset of the current expression; -1 when not known
     end_column: int = -1  # -1 when not known, or when the expression ends on another line
 
+    @property
+    def at_entry(self) -> bool:
+        """Whether the function has not begun: CPython's RESUME has an empty range in the `def` line."""
+        return self.column == 0 and self.end_column == 0
 
 STAND_IN = "/loophound/calls/observing.py"
 

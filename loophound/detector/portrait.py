@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from loophound.detector.blame import is_debugging, is_importing
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, Waiting
+from loophound.detector.frames import CodeFrame
 from loophound.detector.segments import Weighed
 from loophound.detector.syscalls import Wait, wait_of
 
@@ -206,11 +207,11 @@ def _unbiased(parts: Sequence[Weighed]) -> Sequence[Weighed]:
 
 
 def _standing(parts: Sequence[Weighed]) -> float:
-    weights: Counter[tuple[str, str, int]] = Counter()
+    """By the whole stack: a library in Python is often seen at one instruction, of many calls of it."""
+    weights: Counter[tuple[CodeFrame, ...]] = Counter()
     for part in _unbiased(parts):
         if part.sample.frames:
-            frame = part.sample.frames[-1]
-            weights[(frame.file, frame.function, frame.instruction)] += part.span.length_ns
+            weights[part.sample.frames[part.sample.base :]] += part.span.length_ns
     return max(weights.values(), default=0) / (weights.total() or 1)
 
 

@@ -36,13 +36,13 @@ class Segment:
 
 
 def unit_of(sample: Sampled) -> Hashable:
-    """What a sample belongs to: the task where there is one, else the callback's function."""
+    """What a sample belongs to: the task where there is one, else the callback: its function, and which call of it."""
     if sample.idle:
         return IDLE
     if sample.unit:
         return sample.unit
     root = sample.frames[min(sample.base, len(sample.frames) - 1)]
-    return (root.file, root.function)
+    return (root.file, root.function, sample.turn)
 
 
 def weigh(episode: Episode, until_ns: int) -> list[Weighed]:

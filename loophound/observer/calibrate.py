@@ -21,7 +21,7 @@ from contextlib import suppress
 
 from loophound.observer.layout import WORD, Layout
 from loophound.observer.layout_of_objects import code_fields, text_fields
-from loophound.observer.layout_of_threads import frame_fields, state_fields
+from loophound.observer.layout_of_threads import frame_fields, state_fields, turn_place
 from loophound.observer.memory import BadAddress, Pages, ProcessMemory, Readable
 from loophound.observer.parked import HelperThreadError, Parked, parked
 from loophound.observer.places import CalibrationError
@@ -96,7 +96,7 @@ def _layout_of(memory: Readable, thread: Parked, code: dict[str, int], text: dic
     pages = Pages(memory)
     frames = frame_fields(pages, thread, code["code_start"])
     states = state_fields(pages, thread, this_thread_state(), threading.get_native_id())
-    layout = Layout(**code, **text, **frames, **states)
+    layout = Layout(**code, **text, **frames, **states, state_turn=turn_place(memory, this_thread_state()))
     _verify(memory, layout, thread)
     return layout
 

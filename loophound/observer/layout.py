@@ -26,6 +26,7 @@ class Layout:
     state_frame: int  # the current frame, or the C frame that points to it
     c_frame: int  # 3.11 and 3.12: the current frame's place in the C frame; else ABSENT
     interpreter_threads: int  # the first thread state, in the interpreter state
+    state_turn: int  # 64 bits that change with each callback, see `turn_place`; ABSENT where they were not found
 
     # frame
     frame_function: int

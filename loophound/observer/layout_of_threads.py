@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
+from contextvars import copy_context
 
 from loophound.observer.layout import ABSENT, INT, WORD
 from loophound.observer.memory import BLOCK_BYTES, BadAddress, Readable
@@ -150,6 +151,26 @@ def state_fields(memory: Readable, thread: Parked, own_state: int, own_native_id
                     "interpreter_threads": head,
                 }
     raise CalibrationError("the list of threads was not found in this interpreter's thread states")
+
+
+def turn_place(memory: Readable, own_state: int) -> int:
+    """Where a thread state counts the contexts that were entered and left; ABSENT when it was not found.
+
+    A loop runs each callback in a context, so the number tells one callback from the next: `context_ver`,
+    which stands behind the current context (PyContext_Enter in Python/context.c).
+    """
+    context = copy_context()
+
+    def look() -> bytes:
+        return body_of(memory, own_state, _STATE_BYTES)
+
+    bodies = [context.run(look), context.run(look), look()]
+    for place in range(0, _STATE_BYTES - 2 * WORD.size, WORD.size):
+        current = [WORD.unpack_from(body, place)[0] for body in bodies]
+        first, second, last = (WORD.unpack_from(body, place + WORD.size)[0] for body in bodies)
+        if current[:2] == [id(context)] * 2 and (second - first, last - second) == (2, 1):
+            return place + WORD.size
+    return ABSENT
 
 
 def _newest(memory: Readable, states: list[int], following: int, preceding: int) -> int:

@@ -42,12 +42,13 @@ class Encoder:
             "base": sample.base,
             "idle": sample.idle,
             "unit": sample.unit,
+            "turn": sample.turn,
             "cpu_ns": sample.cpu_ns,
             "runqueue_ns": sample.runqueue_ns,
             "waiting": [sample.waiting.syscall, sample.waiting.target] if sample.waiting else None,
             "runnable": sample.runnable,
             "stopped": sample.stopped,
-            "others": [[o.native_id, o.name, o.cpu_ns, o.frames] for o in sample.others],
+            "others": [[o.native_id, o.name, o.cpu_ns, o.frames, o.runqueue_ns] for o in sample.others],
         }
         return json.dumps(body, separators=(",", ":")).encode()
 
@@ -82,14 +83,15 @@ class Decoder:
             base=fields["base"],
             idle=fields["idle"],
             unit=fields["unit"],
+            turn=fields["turn"],
             cpu_ns=fields["cpu_ns"],
             runqueue_ns=fields["runqueue_ns"],
             waiting=Waiting(*waiting) if waiting else None,
             runnable=fields["runnable"],
             stopped=fields["stopped"],
             others=tuple(
-                ThreadSampled(native_id, name, cpu_ns, tuple(CodeFrame(*frame) for frame in frames))
-                for native_id, name, cpu_ns, frames in fields["others"]
+                ThreadSampled(native_id, name, cpu_ns, tuple(CodeFrame(*frame) for frame in frames), runqueue_ns)
+                for native_id, name, cpu_ns, frames, runqueue_ns in fields["others"]
             ),
         )
         return Received(slot, body["generation"], body["dropped"], sample)

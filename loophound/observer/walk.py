@@ -72,6 +72,7 @@ class Walk:
     addresses: tuple[int, ...]
     native_id: int
     omitted: int = 0
+    turn: int = 0  # another one in another callback; 0 when not known
 
 
 class _Frame(NamedTuple):
@@ -90,6 +91,7 @@ class _Head(NamedTuple):
     native_id: int
     c_frame: int
     frame: int
+    turn: int
 
 
 def pause_a_moment() -> None:
@@ -114,6 +116,7 @@ class Walker:
             layout.state_previous,
             layout.state_interpreter,
             layout.state_native_id,
+            layout.state_turn,
         )
         self.taken = 0
         self.dropped = 0
@@ -175,6 +178,7 @@ class Walker:
             addresses=tuple(frame.address for frame, _ in begun),
             native_id=head.native_id,
             omitted=omitted,
+            turn=head.turn,
         )
 
     # The thread state
@@ -186,7 +190,8 @@ class Walker:
         c_frame = 0
         if layout.c_frame != ABSENT:
             c_frame, frame = frame, self._memory.word(frame + layout.c_frame)
-        return _Head(WORD.unpack_from(content, layout.state_native_id)[0], c_frame, frame)
+        turn = 0 if layout.state_turn == ABSENT else WORD.unpack_from(content, layout.state_turn)[0]
+        return _Head(WORD.unpack_from(content, layout.state_native_id)[0], c_frame, frame, turn)
 
     def _check_linked(self, state: int) -> None:
         """A thread state that was freed is in no list, whatever is left of its contents."""

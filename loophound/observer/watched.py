@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loophound.detector.adapters.kernel import ThreadProbe
-from loophound.detector.blame import is_debugging
+from loophound.detector.blame import is_debugging, is_of_the_loop
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.machine import ONGOING_NS
@@ -262,6 +262,7 @@ class Watched:
             base=base,
             idle=idle,
             unit=0 if idle else walk.owners[base],
+            turn=walk.turn,
             cpu_ns=cpu_ns,
             runqueue_ns=runqueue_ns,
             waiting=waiting,
@@ -286,10 +287,10 @@ class Watched:
             probe = sight.others.get(thread.native_id)
             if probe is None:
                 probe = sight.others[thread.native_id] = self._probe(thread.native_id)
-            cpu_ns, _ = probe.cpu_and_runqueue_ns()
+            cpu_ns, runqueue_ns = probe.cpu_and_runqueue_ns()
             walk = self._walker.walk(thread.state, thread.native_id)
             if cpu_ns is not None and walk is not None:
-                seen.append(ThreadSampled(thread.native_id, None, cpu_ns, walk.frames[-OTHER_FRAMES:]))
+                seen.append(ThreadSampled(thread.native_id, None, cpu_ns, walk.frames[-OTHER_FRAMES:], runqueue_ns))
         return tuple(seen)
 
     def _speak(self, slot: Slot, sight: Sight, now_ns: int) -> None:
@@ -328,4 +329,6 @@ def is_idle(walk: Walk, base: int, kind: int) -> bool:
     """As the sampler inside the process has it: no frame above the loop's machinery."""
     if len(walk.frames) <= base or base < 1:
         return True
-    return kind == ON_ASYNCIO and walk.frames[base - 1].function != "Handle._run"
+    if kind != ON_ASYNCIO or walk.frames[base - 1].function == "Handle._run":
+        return False
+    return all(is_of_the_loop(frame.file) for frame in walk.frames[base:])

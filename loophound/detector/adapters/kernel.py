@@ -28,12 +28,41 @@ def runtime_span() -> tuple[int, int]:
     """The addresses between which the interpreter keeps its runtime state; (0, 0) when it does not tell."""
     try:
         began = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+        if size := _symbol_bytes(began):
+            return began, began + size
         with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
             heaps = [int(line.partition("-")[0], 16) for line in maps if line.endswith("[heap]\n")]
     except (AttributeError, ValueError, OSError):
         return 0, 0
     # Without address randomization the heap begins where the static data of the program ends.
     return began, min([began + _RUNTIME_BYTES, *(heap for heap in heaps if heap > began)])
+
+
+class _Symbol(ctypes.Structure):
+    """Elf64_Sym of elf(5)."""
+
+    _fields_ = (
+        ("name", ctypes.c_uint32),
+        ("info", ctypes.c_ubyte),
+        ("other", ctypes.c_ubyte),
+        ("section", ctypes.c_uint16),
+        ("value", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+    )
+
+
+def _symbol_bytes(address: int) -> int:
+    """The size of the symbol at an address, 0 where the C library does not tell; dladdr1(3) of glibc.
+
+    Locks of programs may lie just behind the runtime: multiprocessing's are mapped where there is room.
+    """
+    try:
+        dladdr1 = ctypes.CDLL(None).dladdr1
+    except (OSError, AttributeError):
+        return 0
+    info, symbol, of_symbols = (ctypes.c_void_p * 4)(), ctypes.POINTER(_Symbol)(), 1
+    found = dladdr1(ctypes.c_void_p(address), info, ctypes.byref(symbol), ctypes.c_int(of_symbols))
+    return int(symbol.contents.size) if found and symbol and info[3] == address else 0
 
 
 _OWN_RUNTIME: Final = runtime_span()

@@ -13,6 +13,7 @@ import json
 import os
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -25,8 +26,9 @@ from loophound.observer.attach import LARGEST_PACKET, Attachment, attach, channe
 from loophound.observer.calibrate import calibrate
 from loophound.observer.hosting import Hosting
 from loophound.observer.launch import launch
+from loophound.observer.layout import ABSENT, WORD
 from loophound.observer.messages import Decoder
-from loophound.observer.page import Page
+from loophound.observer.page import Page, Slot
 
 MOST_MESSAGES_AT_ONCE = 512
 # A busy machine may take long to start a Python; nothing waits for it but this figure.
@@ -68,7 +70,7 @@ class ObserverLink:
         self._decoder = Decoder()
         with contextlib.ExitStack() as undo:
             try:
-                layout = calibrate()
+                layout = self._layout = calibrate()
                 self.memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
                 undo.callback(os.close, self.memory)
                 self.page = Page.create()
@@ -172,6 +174,15 @@ class ObserverLink:
         self._retry_ns = 0
         self.connections += 1
         self.lost = False  # last: from here on the watchdog reads it
+
+    def turn_of(self, slot: Slot | None) -> int:
+        """Which callback runs in the loop's thread, as `Sampled.turn` has it."""
+        if slot is None or self._layout.state_turn == ABSENT:
+            return 0
+        try:
+            return int(WORD.unpack(os.pread(self.memory, WORD.size, slot.thread_state + self._layout.state_turn))[0])
+        except (OSError, struct.error):  # the thread has ended
+            return 0
 
     def wait_until_ready(self, timeout_s: float = READY_S) -> bool:
         """Wait for the observer's first word; only commands that prove or measure need it."""

@@ -15,7 +15,9 @@ from types import CodeType
 
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
+from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.work import work_of
+from loophound.detector.blame import is_of_the_loop
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.frames import CodeFrame
 
@@ -37,7 +39,7 @@ class Sampler:
         self._known: dict[tuple[int, int], tuple[CodeType, CodeFrame, bool]] = {}
         self._probes: dict[int, ThreadProbe] = {}
 
-    def sample(self, watched: WatchedLoop, probe: ThreadProbe, memory: int | None, *, others: bool) -> Sampled | None:
+    def sample(self, watched: WatchedLoop, probe: ThreadProbe, link: ObserverLink | None, *, others: bool) -> Sampled | None:
         """Where the loop's thread stands now; None when the thread is gone."""
         at_ns = time.monotonic_ns()
         stack = stack_of(watched.ident)
@@ -51,7 +53,8 @@ class Sampler:
         if cut:
             frames = frames[: watched.base] + frames[watched.base + cut :]
         _, runqueue_ns = probe.cpu_and_runqueue_ns()
-        waiting, runnable = probe.look(memory)
+        turn = link.turn_of(watched.slot) if link is not None else 0
+        waiting, runnable = probe.look(link.memory if link is not None else None)
         return Sampled(
             at_ns=at_ns,
             source=Source.WATCHDOG,
@@ -59,6 +62,7 @@ class Sampler:
             base=watched.base,
             idle=_is_idle(stack, watched),
             unit=id(coroutine) if coroutine is not None else 0,
+            turn=turn,
             cpu_ns=watched.cpu_ns(),
             runqueue_ns=runqueue_ns,
             waiting=waiting,
@@ -93,10 +97,10 @@ class Sampler:
                 if len(self._probes) >= MOST_OTHER_THREADS:
                     self.close()
                 probe = self._probes[thread.native_id] = ThreadProbe(thread.native_id)
-            cpu_ns, _ = probe.cpu_and_runqueue_ns()
+            cpu_ns, runqueue_ns = probe.cpu_and_runqueue_ns()
             frames = [self._frame(*place)[1] for place in stack_of(thread.ident)[-OTHER_FRAMES:]]
             if cpu_ns is not None and frames:
-                seen.append(ThreadSampled(thread.native_id, thread.name, cpu_ns, tuple(frames)))
+                seen.append(ThreadSampled(thread.native_id, thread.name, cpu_ns, tuple(frames), runqueue_ns))
         return tuple(seen)
 
 
@@ -131,11 +135,13 @@ def _is_idle(stack: list[Place], watched: WatchedLoop) -> bool:
     """An idle loop's innermost Python frame is its own machinery, which is no culprit.
 
     On uvloop that is the caller of run_forever; on asyncio it is the selector, where the
-    frame that runs callbacks would otherwise stand.
+    frame that runs callbacks would otherwise stand. A signal's handler may run on top of it.
     """
     if len(stack) <= watched.base:
         return True
-    return watched.machinery is not None and stack[watched.base - 1][0] is not watched.machinery
+    if watched.machinery is None or stack[watched.base - 1][0] is watched.machinery:
+        return False
+    return all(is_of_the_loop(code.co_filename) for code, _ in stack[watched.base :])
 
 
 def _locate(code: CodeType, instruction: int) -> CodeFrame:

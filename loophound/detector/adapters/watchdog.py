@@ -217,10 +217,9 @@ class Watchdog(threading.Thread):
             watch.machine.feed(Accounted(time.monotonic_ns(), runqueue_ns))
 
     def _capture(self, watch: Watch, late: bool) -> None:
-        memory = self._link.memory if self._link is not None else None
         if watch.probe is None or not watch.loop.check():
             return
-        sample = self._sampler.sample(watch.loop, watch.probe, memory, others=late)
+        sample = self._sampler.sample(watch.loop, watch.probe, self._link, others=late)
         if sample is not None:
             watch.machine.feed(sample)
 
