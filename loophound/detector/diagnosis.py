@@ -93,7 +93,11 @@ def was_importing(p: Portrait) -> bool:
 def ran_in_c(p: Portrait) -> bool:
     if not p.computed or p.standing < STANDS_STILL:
         return False
-    if p.unseen_at_once >= MOST or p.in_call >= MOST:
+    if p.unseen_at_once >= MOST:
+        return True
+    if p.hands_over:
+        return False  # a loop of short calls in C is seen at one instruction too
+    if p.in_call >= MOST:
         return True
     # One instruction, seen from outside where nothing favours it, and hardly ever from inside.
     return p.from_outside and p.seen_inside < LITTLE

@@ -98,6 +98,7 @@ class Sampled:
     runqueue_ns: int | None = None
     waiting: Waiting | None = None  # None: on the CPU, or not known
     runnable: bool | None = None  # the kernel says that it ran or wanted to; None when not known
+    switches: int | None = None  # how often it had given up its CPU to wait, in all; None when not known
     stopped: bool = False  # the kernel says T or t: stopped by a signal or a tracer
     in_call: bool | None = None  # the instruction is one that can run C code; None when not known
     others: tuple[ThreadSampled, ...] = ()

@@ -20,6 +20,7 @@ class CodeFrame(NamedTuple):
         """Whether the function has not begun: CPython's RESUME has an empty range in the `def` line."""
         return self.column == 0 and self.end_column == 0
 
+
 STAND_IN = "/loophound/calls/observing.py"
 
 

@@ -19,6 +19,8 @@ from loophound.detector.syscalls import Wait, wait_of
 # So many samples from outside tell how the time divides within a line; samples from
 # inside cannot, for CPython lets another thread look only at a few kinds of instruction.
 ENOUGH_FROM_OUTSIDE = 3
+ENOUGH_FROM_INSIDE = 3
+LITTLE_OFTEN = 0.2  # a call in C that lets go of the GIL for its whole time waits for nothing
 MOST = 0.5  # the better half of the time
 # From inside, a thread that computes in Python is always seen to wait for the GIL, which the
 # one that looks holds: without CPU time that alone is no computing.
@@ -52,6 +54,7 @@ class Portrait:
     standing: float  # the one instruction at which most of the time was spent
     in_call: float  # at an instruction that can run C code, of the samples that tell
     seen_inside: float  # the time for which samples from inside the process stand
+    hands_over: bool  # it went to wait for something about as often as the watchdog wanted the GIL
     from_outside: bool  # `standing` comes of samples from outside alone
     runnable: float | None  # the kernel had it running or wanting to, of the samples that tell
     wanting: float  # the kernel had it running, or wanting to run, or waiting for the GIL
@@ -130,6 +133,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         standing=_standing(parts),
         in_call=share(lambda s: s.in_call) / telling if telling else 0.0,
         seen_inside=share(lambda s: s.source is Source.WATCHDOG),
+        hands_over=_hands_over(parts),
         from_outside=len(_outside(parts)) >= ENOUGH_FROM_OUTSIDE,
         runnable=share(lambda s: s.runnable) / kernel_told if kernel_told else None,
         wanting=share(lambda s: s.runnable or (s.source is Source.OBSERVER and _waits_for_gil(s))),
@@ -141,6 +145,12 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
 
 def _waits_for_gil(sample: Sampled) -> bool:
     return sample.waiting is not None and wait_of(sample.waiting) is Wait.GIL
+
+
+def _hands_over(parts: Sequence[Weighed]) -> bool:
+    """Whether it let go of the GIL on demand. CPython does so between instructions only, and waits for it then."""
+    switches = [p.sample.switches for p in parts if p.sample.switches is not None]
+    return len(switches) > ENOUGH_FROM_INSIDE and switches[-1] - switches[0] >= (len(switches) - 1) * LITTLE_OFTEN
 
 
 def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tuple[float | None, float | None]:

@@ -103,7 +103,9 @@ def remedy_for(
         case Cause.LOCK:
             text = _first(LOCKING, call, inner) or "wait for it off the loop: `" + THREAD + "`"
         case Cause.NATIVE:
-            text = _first(COMPUTING, call, inner) or f"compute off the loop: `{THREAD if gil_held is False else PROCESS}`"
+            text = (
+                _first(COMPUTING, call, inner) or f"compute off the loop: `{THREAD if gil_held is False else PROCESS}`"
+            )
         case Cause.CPU:
             name = function or name
             text = _first(COMPUTING, call, inner) or "compute off the loop: `" + PROCESS + "`"

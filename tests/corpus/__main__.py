@@ -84,13 +84,14 @@ def in_one_process(loop: str, scenarios: Iterable[Scenario]) -> Iterator[tuple[S
         for scenario in scenarios:
             if scenario.prepare is not None:
                 scenario.prepare()
-            for attempt in range(1, TRIES + 1):
+            attempt = 0
+            while attempt := attempt + 1:
                 told.clear()
                 before = Machine.now()
                 run_once(loop, scenario)
                 detector.settle(SETTLING_S)
                 found = problems(scenario, told)
-                if not found or not was_disturbed(told, before):
+                if attempt == TRIES or not found or not was_disturbed(told, before):
                     break
                 wait_for_room(PATIENCE_S)
             yield scenario, found, attempt

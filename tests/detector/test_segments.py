@@ -67,14 +67,14 @@ def test_consecutive_samples_of_one_unit_are_one_segment() -> None:
 
 
 def test_outside_tasks_the_callbacks_function_is_the_unit() -> None:
-    assert unit_of(sampled(20, HANDLER, HELPER)) == (HANDLER.file, HANDLER.function)
+    assert unit_of(sampled(20, HANDLER, HELPER)) == (HANDLER.file, HANDLER.function, 0)
     assert unit_of(sampled(20, HANDLER, HELPER, unit=7)) == 7
     assert unit_of(sampled(20)) == IDLE
 
 
 def test_a_stack_cut_off_below_its_base_still_has_a_unit() -> None:
     sample = replace(sampled(20, HANDLER), base=99)
-    assert unit_of(sample) == (HANDLER.file, HANDLER.function)
+    assert unit_of(sample) == (HANDLER.file, HANDLER.function, 0)
 
 
 def portrait(*samples, **fields):  # type: ignore[no-untyped-def]

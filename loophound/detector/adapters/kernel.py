@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import socket
 import struct
 import sys
@@ -19,6 +20,8 @@ from loophound.detector.syscalls import CHILDREN, GIL, LOCKS, POLLS, TABLES, WIT
 
 _TABLE: Final = TABLES.get(platform.machine(), {})
 _SMALL = 512
+_LARGE = 4096
+_SWITCHES: Final = re.compile(rb"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 # The GIL is a field of the interpreter's runtime state, which is static; the locks of programs
 # are on the heap. Measured on 3.11, 3.12 and 3.13, whose states are below 600 KiB.
 _RUNTIME_BYTES = 1 << 20
@@ -82,18 +85,24 @@ class ThreadProbe:
         self._schedstat = _open(f"{self._task}/schedstat")
         self._syscall = _open(f"{self._task}/syscall")
         self._stat = _open(f"{self._task}/stat")
+        self._status = _open(f"{self._task}/status")
         self._sees_calls = False
 
     def close(self) -> None:
-        for descriptor in (self._schedstat, self._syscall, self._stat):
+        for descriptor in (self._schedstat, self._syscall, self._stat, self._status):
             if descriptor is not None:
                 os.close(descriptor)
-        self._schedstat = self._syscall = self._stat = None
+        self._schedstat = self._syscall = self._stat = self._status = None
 
     def cpu_and_runqueue_ns(self) -> tuple[int | None, int | None]:
         """Time on a CPU, and time runnable but waiting for one."""
         fields = _read(self._schedstat).split()
         return (int(fields[0]), int(fields[1])) if len(fields) >= 2 else (None, None)
+
+    def switches(self) -> int | None:
+        """How often it has given up its CPU to wait for something: for the GIL too, when it handed that over."""
+        found = _SWITCHES.search(_read(self._status, _LARGE))
+        return int(found[1]) if found else None
 
     def is_stopped(self) -> bool:
         """True while a signal or a tracer holds the thread (states T and t)."""
@@ -190,10 +199,10 @@ def _open(path: str) -> int | None:
         return None
 
 
-def _read(descriptor: int | None) -> bytes:
+def _read(descriptor: int | None, size: int = _SMALL) -> bytes:
     if descriptor is None:
         return b""
     try:
-        return os.pread(descriptor, _SMALL, 0)
+        return os.pread(descriptor, size, 0)
     except OSError:
         return b""

@@ -39,7 +39,9 @@ class Sampler:
         self._known: dict[tuple[int, int], tuple[CodeType, CodeFrame, bool]] = {}
         self._probes: dict[int, ThreadProbe] = {}
 
-    def sample(self, watched: WatchedLoop, probe: ThreadProbe, link: ObserverLink | None, *, others: bool) -> Sampled | None:
+    def sample(
+        self, watched: WatchedLoop, probe: ThreadProbe, link: ObserverLink | None, *, others: bool
+    ) -> Sampled | None:
         """Where the loop's thread stands now; None when the thread is gone."""
         at_ns = time.monotonic_ns()
         stack = stack_of(watched.ident)
@@ -67,6 +69,7 @@ class Sampler:
             runqueue_ns=runqueue_ns,
             waiting=waiting,
             runnable=runnable,
+            switches=probe.switches(),
             in_call=known[-1][2],
             others=self._others(watched) if others else (),
             work=work_of(task) if task is not None else None,

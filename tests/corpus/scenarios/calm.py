@@ -15,8 +15,8 @@ import time
 from collections.abc import AsyncIterator
 
 import loophound
-from tests.corpus.scenario import BLOCKED_S, Expected, quiet, stalls
 from loophound.detector.records import Cause
+from tests.corpus.scenario import BLOCKED_S, Expected, quiet, stalls
 
 PAUSE_S = 0.03
 

@@ -536,7 +536,7 @@ async def sleep_in_a_method_of_a_class_in_a_list() -> None:
             time.sleep(BLOCKED_S)  # !sleep_in_a_method_of_a_class_in_a_list
 
     await asyncio.sleep(PAUSE_S)
-    assert list(map(lambda plugin: plugin(), [Plugin()]))
+    assert [plugin() for plugin in [Plugin()]]
     await asyncio.sleep(PAUSE_S)
 
 

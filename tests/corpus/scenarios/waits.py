@@ -198,7 +198,7 @@ async def io_fifo_open() -> None:
         path = os.path.join(folder, "fifo")
         os.mkfifo(path)
         await asyncio.sleep(PAUSE_S)
-        threading.Timer(BLOCKED_S, lambda: open(path, "wb").close()).start()  # noqa: SIM115
+        threading.Timer(BLOCKED_S, lambda: open(path, "wb").close()).start()
         with open(path, "rb") as fifo:  # !io_fifo_open
             assert fifo.read() == b""
         await asyncio.sleep(PAUSE_S)
@@ -311,7 +311,9 @@ async def io_epoll() -> None:
 @reads(held=True)
 async def io_read_that_keeps_the_gil() -> None:
     reading, writing = os.pipe()
-    child = subprocess.Popen(["sh", "-c", f"sleep {BLOCKED_S + 0.1}; echo x >/proc/self/fd/{writing}"], pass_fds=[writing])
+    child = subprocess.Popen(
+        ["sh", "-c", f"sleep {BLOCKED_S + 0.1}; echo x >/proc/self/fd/{writing}"], pass_fds=[writing]
+    )
     await asyncio.sleep(0.1)
     ctypes.PyDLL(None).read(reading, ctypes.create_string_buffer(1), 1)  # !io_read_that_keeps_the_gil
     await asyncio.sleep(PAUSE_S)
