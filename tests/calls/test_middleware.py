@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from loophound import BlockingCall, BlockingCallError, BlockingCallMiddleware, allow_blocking
+from loophound import BlockingCall, BlockingCallError, BlockingCallMiddleware, OffloadMiddleware, allow_blocking
 from loophound.calls.patching import patches
 from loophound.errors import ConfigError
 from tests.calls.apps import application, ask, flagged
@@ -120,6 +120,22 @@ def test_a_call_that_raises_is_flagged_and_its_exception_is_the_users() -> None:
             open("/there/is/no/such/file")  # noqa: SIM115
 
     assert [call.call for call in flagged(misses)] == ["open"]
+
+
+def test_a_side_loop_is_there_to_be_blocked() -> None:
+    seen: list[BlockingCall] = []
+
+    async def main() -> None:
+        inner = BlockingCallMiddleware(application(sleeps), action="callback", callback=seen.append, minimum_ms=0)
+        app = OffloadMiddleware(inner, rules=["/"])
+        outer = BlockingCallMiddleware(app, action="callback", callback=seen.append, minimum_ms=0)
+        await ask(outer)
+        await inner.aclose()
+        await outer.aclose()
+        await app.aclose()
+
+    asyncio.run(main())
+    assert seen == []
 
 
 # Actions
