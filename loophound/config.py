@@ -306,6 +306,9 @@ class Config:
         " directory, where `loophound top` finds it. off for none.",
         metavar="PATH",
     )
+    dashboard: bool = option(
+        False, "Show a live dashboard in this terminal, and the log below it; finds who blocks the loop as well."
+    )
     metrics: str | None = option(
         None,
         "Serve /metrics, for Prometheus, and /healthz there; on 127.0.0.1 where no host is named.",
@@ -323,7 +326,7 @@ class Config:
     @property
     def threshold_ms(self) -> float | None:
         """From where a stall counts; None where stalls are not looked for."""
-        if self.detect_blocking is None and self.metrics is not None:
+        if self.detect_blocking is None and (self.metrics is not None or self.dashboard):
             return DEFAULT_THRESHOLD_MS  # what shows the loops needs somebody who watches them
         if self.detect_blocking in (None, "calls"):
             return None
@@ -349,6 +352,10 @@ class Config:
             raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
         if self.ledger is not None and self.detect_blocking == "calls":
             raise ConfigError("--ledger keeps stalls, which --detect-blocking=calls leaves out")
+        if self.dashboard and self.feed == "off":
+            raise ConfigError("--dashboard reads the feed: leave out --feed off")
+        if self.dashboard and self.threshold_ms is None:
+            raise ConfigError("--dashboard shows stalls, which --detect-blocking=calls leaves out")
         if self.h11_max_incomplete_event_size is not None:
             self.limit_head = self.h11_max_incomplete_event_size
         self._check_addresses()

@@ -34,6 +34,16 @@ def run(app: Any, **options: Any) -> None:
 
 def serve(config: Config) -> None:
     """The same, from a configuration."""
+    if config.dashboard:
+        from loophound.cli.dashboard import dashboard
+
+        with dashboard(config.feed):
+            _serve(config)
+    else:
+        _serve(config)
+
+
+def _serve(config: Config) -> None:
     if config.is_supervised:
         from loophound.supervisor.supervisor import supervise  # one process alone needs none of it
 

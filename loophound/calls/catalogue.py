@@ -42,7 +42,6 @@ HASHED_BYTES = 1024 * KIB  # SHA-256: 1 to 2 GB/s
 THREAD = "`await loophound.offload({call})(...)`"
 PROCESS = '`await loophound.offload({call}, executor="process")(...)`'
 FILES = f"use `anyio.open_file(...)` or `anyio.Path(...)`, or {THREAD}"
-ALONE = f"call it off the loop: {THREAD}"
 OFF_THE_LOOP = "move the lines that use it into a function marked with `@loophound.offload`"
 
 Target = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
@@ -121,8 +120,8 @@ def _files() -> Iterator[Row]:
     }  # fmt: skip
     yield from _rows("file", written, Cause.IO, OFF_THE_LOOP, FILE_WRITE, targets.name, shown)
     descriptors = "read pread readv write pwrite writev fsync fdatasync sendfile copy_file_range ftruncate"
-    yield from _rows("file", {"os": descriptors}, Cause.IO, ALONE, DESCRIPTOR, targets.descriptor)
-    yield from _rows("file", {"fcntl": "flock lockf"}, Cause.IO, ALONE, ADVISORY_LOCK, targets.descriptor)
+    yield from _rows("file", {"os": descriptors}, Cause.IO, THREAD, DESCRIPTOR, targets.descriptor)
+    yield from _rows("file", {"fcntl": "flock lockf"}, Cause.IO, THREAD, ADVISORY_LOCK, targets.descriptor)
 
 
 def _file_system() -> Iterator[Row]:
@@ -137,14 +136,14 @@ def _file_system() -> Iterator[Row]:
         "copyfile copyfileobj copymode copystat copy copy2 copytree rmtree move disk_usage chown which "
         "make_archive unpack_archive"
     )
-    yield from _rows("shutil", {"shutil": copying}, Cause.IO, ALONE, target=targets.path)
+    yield from _rows("shutil", {"shutil": copying}, Cause.IO, THREAD, target=targets.path)
     methods = (
         "read_text read_bytes write_text write_bytes open stat lstat exists is_file is_dir iterdir glob rglob "
         "mkdir rmdir unlink rename replace touch resolve samefile symlink_to hardlink_to chmod readlink owner"
     )
     path = "use `anyio.Path(...)`, whose methods are awaited, or " + THREAD
     yield from _rows("pathlib", {"pathlib:Path": methods}, Cause.IO, path, PATH, targets.path)
-    yield from _rows("glob", {"glob": "glob"}, Cause.IO, ALONE, target=targets.path)
+    yield from _rows("glob", {"glob": "glob"}, Cause.IO, THREAD, target=targets.path)
     making = "mkstemp mkdtemp NamedTemporaryFile TemporaryFile"
     temporary = "use `anyio.NamedTemporaryFile(...)` or another of anyio's temporary files, or " + THREAD
     yield from _rows(

@@ -127,7 +127,7 @@ def _print_once(feed: Feed, look: Look) -> None:
 
 def _has_figures(dashboard: Dashboard) -> bool:
     """Whether each worker has told its figures and each loop its state."""
-    workers = dashboard.board.workers.values()
+    workers = dashboard.board.workers
     return bool(workers) and all(
         worker.gone or (worker.uptime_at_s and worker.loops and all(loop.told_at_s for loop in worker.loops.values()))
         for worker in workers

@@ -26,14 +26,24 @@ def launch(settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
     """
     with os.fdopen(os.pidfd_open(os.getpid()), "rb") as alive:
         passed = {**descriptors, "parent": alive.fileno()}
-        home = str(Path(loophound.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
         arguments = json.dumps({"pid": os.getpid(), **settings, **passed})
         subprocess.run(
-            [*_DETACH, sys.executable, "-P", "-m", "loophound.observer", arguments],
+            detached("loophound.observer", arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=tuple(passed.values()),
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
             check=True,
         )
+
+
+def detached(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours in a process of its own, which is nobody's child."""
+    return [*_DETACH, sys.executable, "-P", "-m", module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """For such a process: it finds this package, wherever the program has it from."""
+    home = str(Path(loophound.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
+    return {**os.environ, "PYTHONPATH": path}

@@ -87,27 +87,27 @@ class Dashboard:
 
     def _take(self, message: Message, now_s: float) -> None:
         kind, known = message.get("type"), self.board.server
+        self.board.feed(message, now_s)
         if kind == "disconnected":
             self._lost_s = now_s
-            return
-        self.board.feed(message, now_s)
         server = self.board.server
-        if kind == "hello" and server is not None:
+        if kind == "hello" and self._lost_s is not None and known is not None and server is not None:
+            again = server.started_at == known.started_at
+            self.interface.say("connected again" if again else f"a new process serves: {server.name}", now_s)
+        if kind == "hello":
             self._lost_s = None
-            if known is not None:
-                again = server.started_at == known.started_at
-                self.interface.say("connected again" if again else f"a new process serves: {server.name}", now_s)
 
     def _trouble(self) -> list[bool]:
         return [loop.state.is_trouble for loop in self.board.loops()]
 
 
-def run(dashboard: Dashboard, terminal: Terminal, log: Log | None = None) -> bool:
-    """Show it until `q`, or until the log ends; True when the reader left by himself.
+def run(dashboard: Dashboard, terminal: Terminal, log: Log | None = None, others: Sequence[int] = ()) -> None:
+    """Show it until `q`, or until the log ends. Whatever comes from the `others` makes the log be read as well.
 
     The terminal must have been entered.
     """
     drawn_s, soon = 0.0, True
+    log_descriptors = [] if log is None else [log.fileno(), *others]
     while True:
         now_s = dashboard.now_s()
         pause_s = SOONEST_S if soon else TROUBLE_S if dashboard.in_trouble else CALM_S
@@ -116,26 +116,30 @@ def run(dashboard: Dashboard, terminal: Terminal, log: Log | None = None) -> boo
             terminal.draw(frame(dashboard.scene(), *terminal.size))
             continue
         timeout_s = pause_s - (now_s - drawn_s)
-        descriptors = [] if log is None else [log.fileno()]
+        descriptors = list(log_descriptors)
         if dashboard.feed.connected:
             descriptors.append(dashboard.feed.fileno())
         else:
             timeout_s = min(timeout_s, AWAY_S)
         keys, ready, woken = terminal.wait(descriptors, timeout_s)
-        if log is not None and log.fileno() in ready:
+        if log is not None and any(descriptor in ready for descriptor in log_descriptors):
             soon = True
             if not log.read():
-                return False
+                return
         if not dashboard.feed.connected or dashboard.feed.fileno() in ready:
             soon |= dashboard.read()
-        for key in keys:
-            if key == "ctrl-l":
-                terminal.redraw()
-                continue
-            action = dashboard.interface.press(key, dashboard.now_s())
-            if action is Action.QUIT:
-                return True
-            if action is not None:
-                dashboard.interface.say(write_report(action, dashboard, terminal.size), dashboard.now_s())
+        if any(_press(dashboard, terminal, key) for key in keys):
+            return
         if keys or woken:
             drawn_s = 0.0
+
+
+def _press(dashboard: Dashboard, terminal: Terminal, key: str) -> bool:
+    """Whether it is the key that ends it."""
+    if key == "ctrl-l":
+        terminal.redraw()
+        return False
+    action = dashboard.interface.press(key, dashboard.now_s())
+    if action not in (None, Action.QUIT):
+        dashboard.interface.say(write_report(action, dashboard, terminal.size), dashboard.now_s())
+    return action is Action.QUIT

@@ -57,10 +57,11 @@ class Board:
         self._reset()
 
     def _reset(self) -> None:
-        self.workers: dict[int, Worker] = {}
+        self.processes: dict[int, Worker] = {}  # by process ID
         self.culprits: OrderedDict[str, Culprit] = OrderedDict()
         self.calls: OrderedDict[tuple[str, str, int], FlaggedCall] = OrderedDict()
         self.stalls: OrderedDict[str, Stall] = OrderedDict()
+        self._call_ids: OrderedDict[str, None] = OrderedDict()  # a feed that is joined again repeats the latest
         self.lost = 0  # lines that the feed dropped because we were slow
         self.heard_s: float | None = None
         self._clock_s = 0.0  # what to add to seconds since the epoch
@@ -89,12 +90,17 @@ class Board:
 
     # What the views read
 
+    @property
+    def workers(self) -> list[Worker]:
+        """By their numbers; while one is replaced, the old process and the new one have the same."""
+        return sorted(self.processes.values(), key=lambda worker: (worker.number, worker.since_s))
+
     def loops(self) -> list[LoopFigures]:
-        return [loop for _, worker in sorted(self.workers.items()) for loop in worker.loops.values()]
+        return [loop for worker in self.workers for loop in worker.loops.values()]
 
     def requests(self) -> Requests | None:
         """Of all workers; latencies are those of the slowest."""
-        known = [worker.requests for worker in self.workers.values() if worker.requests is not None]
+        known = [worker.requests for worker in self.workers if worker.requests is not None]
         if not known:
             return None
         return Requests(
@@ -107,17 +113,17 @@ class Board:
 
     def routes(self) -> list[Route]:
         merged: dict[str, Route] = {}
-        for worker in self.workers.values():
+        for worker in self.workers:
             for route in worker.routes:
                 known = merged.get(route.route)
                 merged[route.route] = route if known is None else _merge(known, route)
         return list(merged.values())
 
     def tasks(self) -> list[TaskLine]:
-        return [task for _, worker in sorted(self.workers.items()) for task in worker.task_lines]
+        return [task for worker in self.workers for task in worker.task_lines]
 
     def executors(self) -> list[Executor]:
-        return [executor for _, worker in sorted(self.workers.items()) for executor in worker.executors]
+        return [executor for worker in self.workers for executor in worker.executors]
 
     def wall(self, at: str) -> float:
         """A time of the feed on the reader's clock. Raises ValueError when it is none."""
@@ -130,9 +136,7 @@ class Board:
         if self.server is None or told != (self.server.name, self.server.started_at):
             self._reset()
         self.heard_s = now_s
-        server_now_s = datetime.fromisoformat(message["now"]).timestamp()
-        self._clock_s = now_s - server_now_s
-        self._counted_until_s = 0.0
+        self._clock_s = now_s - datetime.fromisoformat(message["now"]).timestamp()
         self.server = Server(
             name=told[0],
             app=str(message.get("app") or "?"),
@@ -143,14 +147,27 @@ class Board:
             started_s=self.wall(message["started_at"]),
             threshold_s=number(message.get("threshold_s")) or 0.1,
         )
-        # A worker that is there still will be told of again; one that went while we did not listen will not.
-        self.workers.clear()
+
+    def _disconnected(self, message: Message, now_s: float) -> None:
+        # Those that are there still will be told of again; those that end while we do not listen will not.
+        self.processes.clear()
 
     def _worker(self, message: Message, now_s: float) -> None:
         why = message.get("why")
         at_s = self.wall(message["at"]) if message.get("at") else now_s
         worker = self._worker_of(message, now_s)
         worker.become(str(message["state"]), None if why is None else str(why), min(at_s, now_s))
+        self._replace(worker.number)
+
+    def _replace(self, number: int) -> None:
+        """A process that is gone leaves its place to the one that has its number."""
+        ours = [worker for worker in self.processes.values() if worker.number == number]
+        living = [worker for worker in ours if not worker.gone]
+        gone = sorted((worker for worker in ours if worker.gone), key=lambda worker: worker.since_s)
+        for worker in gone[: None if living else -1]:
+            del self.processes[worker.pid]
+            for successor in living[-1:]:
+                successor.former_pid, successor.former_why = worker.pid, worker.why
 
     def _snapshot(self, message: Message, now_s: float) -> None:
         worker = self._worker_of(message, now_s)
@@ -169,15 +186,14 @@ class Board:
         loop.busy.begin(now_s, step_s, [number(value) for value in message.get("utilisation") or ()])
 
     def _worker_of(self, message: Message, now_s: float) -> Worker:
-        """Whom a message is about; a process ID that is new is that of another process in its place."""
-        index, pid = int(message["worker"]), int(message["pid"])
-        worker = self.workers.get(index)
+        """Whom a message is about."""
+        number, pid = int(message["worker"]), int(message["pid"])
+        worker = self.processes.get(pid)
         if worker is None:
-            if len(self.workers) >= MOST_WORKERS:
+            if len(self.processes) >= MOST_WORKERS:
                 raise ValueError("more workers than there can be")
-            worker = self.workers[index] = Worker(index, pid, "ready", since_s=now_s)
-        elif worker.pid != pid:
-            worker = self.workers[index] = worker.successor(pid, now_s)
+            worker = self.processes[pid] = Worker(number, pid, "ready", since_s=now_s)
+            self._replace(number)
         return worker
 
     def _stall(self, message: Message, now_s: float) -> None:
@@ -215,6 +231,12 @@ class Board:
 
     def _call(self, message: Message, now_s: float) -> None:
         record = message["call"]
+        id = str(record["id"])
+        if id in self._call_ids:
+            return
+        self._call_ids[id] = None
+        while len(self._call_ids) > MOST_CALLS:
+            self._call_ids.popitem(last=False)
         caller = place_of(record.get("caller"))
         key = (str(record["call"]), caller.file if caller else "", caller.line if caller else 0)
         known = self.calls.setdefault(key, FlaggedCall(key[0], caller))
@@ -229,6 +251,7 @@ class Board:
 
 _TAKES: dict[str, Callable[[Board, Message, float], None]] = {
     "hello": Board._hello,
+    "disconnected": Board._disconnected,
     "worker": Board._worker,
     "snapshot": Board._snapshot,
     "state": Board._state,

@@ -13,6 +13,8 @@ from typing import Any
 from loophound.dashboards.top.timeline import Timeline
 from loophound.detector.records import Place, Request
 
+MOST_LOOPS = 32  # of a process; the observer watches no more
+
 
 class LoopState(StrEnum):
     """How a loop does just now."""
@@ -163,12 +165,13 @@ class Worker:
         return self.state == "gone"
 
     def loop(self, thread: str) -> LoopFigures:
+        """The loop of a thread. Those that have ended make room for others."""
+        if thread not in self.loops:
+            for other in [name for name, loop in self.loops.items() if loop.state is LoopState.GONE]:
+                del self.loops[other]
+            if len(self.loops) >= MOST_LOOPS:
+                raise ValueError("more loops than there can be")
         return self.loops.setdefault(thread, LoopFigures(self.number, self.pid, thread))
-
-    def successor(self, pid: int, now_s: float) -> Worker:
-        """The process that took this one's place."""
-        why = self.why if self.gone else None
-        return Worker(self.number, pid, "ready", since_s=now_s, former_pid=self.pid, former_why=why)
 
     def become(self, state: str, why: str | None, now_s: float) -> None:
         """Take a `worker` message."""

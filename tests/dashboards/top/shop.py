@@ -153,8 +153,8 @@ def opening(stalls: int = 6) -> list[Message]:
     greeting = hello(addresses=ADDRESSES, started_at=iso(time.time() - 723), app="shop.main:app")
     past = [stall_of(n, at_s=time.time() - 4.0 - 9 * n) for n in range(min(stalls, 100))]
     return [greeting, worker(0), worker(1), groups(*range(stalls)), *past, past_of(0), past_of(1),
-            call(), call("requests.get", place("recv", "ask_warehouse"), duration_s=0.4),
-            call("open", place("socketpair()", "ask_warehouse"), duration_s=0.0002)]  # fmt: skip
+            call(), call("requests.get", place("recv", "ask_warehouse"), duration_s=0.4, id="c2"),
+            call("open", place("socketpair()", "ask_warehouse"), duration_s=0.0002, id="c3")]  # fmt: skip
 
 
 def main() -> None:

@@ -76,30 +76,46 @@ def test_times_of_the_feed_are_told_by_the_readers_clock() -> None:
 def test_a_worker_that_was_killed_and_replaced() -> None:
     made = board(hello(), worker(1), state(1), snapshot(1))
     made.feed(worker(1, "gone", why="killed by SIGKILL"), NOW_S)
-    assert (made.workers[1].gone, made.loops()[0].state, made.requests()) == (True, LoopState.GONE, None)
+    assert (made.workers[0].gone, made.loops()[0].state, made.requests()) == (True, LoopState.GONE, None)
     made.feed(snapshot(1), NOW_S)  # its last words come late
     made.feed(state(1), NOW_S)
-    assert (made.workers[1].gone, made.requests()) == (True, None)
+    assert (made.workers[0].gone, made.requests()) == (True, None)
     made.feed(worker(1, "starting", pid=99), NOW_S + 1)
-    one = made.workers[1]
+    [one] = made.workers
     assert (one.pid, one.state, one.former_pid, one.former_why) == (99, "starting", 72, "killed by SIGKILL")
     assert one.loops == {}
 
 
-def test_another_process_with_the_number_takes_its_place_untold() -> None:
-    made = board(hello(), worker(0), state(0), state(0, pid=99))
-    assert (made.workers[0].pid, made.workers[0].former_pid, made.unread) == (99, 71, 0)
+def test_while_a_worker_is_replaced_both_processes_show() -> None:
+    made = board(hello(), worker(1), state(1), worker(1, "ready", pid=99), worker(1, "stopping"), state(1, pid=99))
+    assert [(one.number, one.pid, one.state) for one in made.workers] == [(1, 72, "stopping"), (1, 99, "ready")]
+    made.feed(worker(1, "gone", why="replaced"), NOW_S)
+    [one] = made.workers
+    assert (one.pid, one.former_pid, one.former_why) == (99, 72, "replaced")
+    assert one.loops["MainThread"].state is LoopState.OK
+
+
+def test_loops_that_have_ended_make_room() -> None:
+    made = board(hello(), worker())
+    for number in range(100):
+        made.feed(state(0, thread=f"Thread-{number}"), NOW_S)
+        made.feed(state(0, "gone", thread=f"Thread-{number}"), NOW_S)
+    assert (len(made.loops()), made.unread) == (1, 0)
 
 
 def test_the_same_server_again_keeps_what_is_known() -> None:
     greeting = hello()
-    made = board(greeting, worker(), stall_of(0), greeting, worker())
+    made = board(greeting, worker(), stall_of(0), greeting)
+    assert len(made.workers) == 1
+    for message in ({"type": "disconnected"}, greeting):
+        made.feed(message, NOW_S)
+    assert made.workers == []
     assert [culprit.count for culprit in made.culprits.values()] == [1]
 
 
 def test_a_server_that_was_started_again_begins_anew() -> None:
     made = board(hello(), worker(), worker(1), stall_of(0), hello(server="99", started_at=iso()), worker(pid=99))
-    assert (list(made.culprits), list(made.workers)) == ([], [0])
+    assert (list(made.culprits), [one.pid for one in made.workers]) == ([], [99])
 
 
 def test_two_workers_are_merged() -> None:
@@ -118,7 +134,7 @@ def test_history_and_dropped_lines() -> None:
 
 
 def test_calls_are_counted_by_call_and_line() -> None:
-    made = board(hello(), call(), call(duration_s=0.5), call("open"))
+    made = board(hello(), call(), call(), call(duration_s=0.5, id="c2"), call("open", id="c3"))
     told = {one.call: (one.count, one.worst_s) for one in made.calls.values()}
     assert told == {"time.sleep": (2, 0.5), "open": (1, 0.004)}
 
@@ -127,10 +143,10 @@ def test_memory_is_bounded() -> None:
     made = board(hello())
     for number in range(3 * MOST_STALLS):
         made.feed(stalled(id=str(number), fingerprint=str(number)), NOW_S)
-        made.feed(call(f"call{number}"), NOW_S)
+        made.feed(call(f"call{number}", id=str(number)), NOW_S)
     assert (len(made.stalls), len(made.culprits), len(made.calls)) == (MOST_STALLS, MOST_CULPRITS, MOST_CALLS)
     for number in range(500):
-        made.feed(worker(number), NOW_S)
+        made.feed(worker(number, pid=1000 + number), NOW_S)
     assert len(made.workers) == 256
 
 
@@ -176,4 +192,4 @@ def test_broken_messages_are_counted_and_never_raise(data: Any) -> None:
     made.feed(message, NOW_S)
     made.feed(worker(), NOW_S)
     assert made.unread <= 1
-    assert 0 in made.workers
+    assert 71 in made.processes

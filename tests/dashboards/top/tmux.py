@@ -22,7 +22,7 @@ class Tmux:
         self._server = [TMUX, "-S", str(folder / "tmux"), "-f", "/dev/null", "-u"]
         # What it leaves behind is told by the line that follows, and by what the terminal does then.
         command = shlex.join(["env", *(f"{name}={value}" for name, value in environ.items()), *words])
-        run = f"{command}; echo ENDED $?; stty -a; exec cat"
+        run = f"trap : INT; {command}; echo ENDED $?; stty -a; exec cat"
         size = ["-x", str(width), "-y", str(height)]
         self._tmux("new-session", "-d", *size, "sh", "-c", run)
 
@@ -43,9 +43,9 @@ class Tmux:
         """What is on it now."""
         return self._tmux("capture-pane", "-p", *options)
 
-    def wait_for(self, *wanted: str, without: str = "\0") -> str:
+    def wait_for(self, *wanted: str, without: str = "\0", within_s: float = WAIT_S) -> str:
         """The screen, as soon as all of that is on it."""
-        deadline_s = time.monotonic() + WAIT_S
+        deadline_s = time.monotonic() + within_s
         while True:
             shown = self.screen()
             if all(text in shown for text in wanted) and without not in shown:

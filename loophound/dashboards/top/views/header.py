@@ -56,8 +56,8 @@ def _figures(scene: Scene, width: int) -> Text:
     requests, culprits = board.requests(), board.culprits.values()
     held_s = sum(culprit.total_s for culprit in culprits)
     stalls = sum(culprit.count for culprit in culprits)
-    dropped = board.lost + sum(worker.dropped for worker in board.workers.values())
-    tasks = sum(worker.tasks for worker in board.workers.values())
+    dropped = board.lost + sum(worker.dropped for worker in board.workers)
+    tasks = sum(worker.tasks for worker in board.workers)
     figures: list[tuple[str, str, str]] = []
     if requests is not None:
         figures += [

@@ -72,7 +72,7 @@ def loops(scene: Scene, width: int, height: int) -> list[Text]:
 
 def _rows(scene: Scene) -> list[tuple[Worker, LoopFigures | None]]:
     rows: list[tuple[Worker, LoopFigures | None]] = []
-    for _, worker in sorted(scene.board.workers.items()):
+    for worker in scene.board.workers:
         rows += [(worker, loop) for loop in worker.loops.values()] or [(worker, None)]
     return rows
 

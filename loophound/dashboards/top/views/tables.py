@@ -45,7 +45,7 @@ def _title(scene: Scene, panel: Panel, tabs: bool) -> list[Span]:
 def _note(scene: Scene, panel: Panel, items: Sequence[Item]) -> str:
     known = len(panel.items(scene.board))
     if panel.name == "tasks":
-        total = sum(worker.tasks for worker in scene.board.workers.values())
+        total = sum(worker.tasks for worker in scene.board.workers)
         known = max(known, total)
     shown = len(items)
     return f"{shown:,} of {known:,}" if shown != known else f"{known:,}" if known else ""
