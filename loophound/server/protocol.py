@@ -259,7 +259,7 @@ class HttpConnection(asyncio.Protocol):
         slice_bytes = self.site.slice_bytes
         offset = 0
         while offset < len(data):
-            if len(self.waiting) >= MAX_PIPELINED:
+            if self._crowded():
                 self._unfed += data[offset:]
                 self.adjust_reading()
                 return
@@ -419,6 +419,8 @@ class HttpConnection(asyncio.Protocol):
             self.cycle = cycle
         elif self._busy() or self.waiting:
             self.waiting.append(cycle)
+            if self._reading and self._crowded():
+                self.adjust_reading()
             self._pipelined = True
         else:
             if last.task is not None and not last.task.done():
@@ -593,6 +595,7 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
         elif not cycle.persistent:
             self.waiting.clear()
+            self._farewell = b""  # to a request after this one, which is the last that is answered
             self._part()
         elif self.waiting or self._farewell or self.phase is BODY or not self._reading:
             self._go_on()
@@ -616,13 +619,20 @@ class HttpConnection(asyncio.Protocol):
             self._part()
         self.adjust_reading()
 
+    def _crowded(self) -> bool:
+        """Whether no further request is to be read, for so many wait, or so much of their bodies."""
+        waiting = self.waiting
+        if not waiting:
+            return False
+        return len(waiting) >= MAX_PIPELINED or sum(len(cycle.body) for cycle in waiting) > self.site.unread_bytes
+
     def adjust_reading(self) -> None:
         """Read while there is room for what comes."""
         if self.phase is CLOSED:
             return
         incoming = self._incoming
         full = (
-            len(self.waiting) >= MAX_PIPELINED
+            self._crowded()
             or (incoming is not None and len(incoming.body) > self.site.unread_bytes)
             or self._handshake is not None
         )

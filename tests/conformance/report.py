@@ -93,4 +93,8 @@ runs with the other tests, where this project's own server must give its one ans
 Some cases are this project's own demand: limits (the standard wants them, and leaves them to the server), a client that
 has said all and waits, an answer to each mistake of the application. ASGI's extensions are a server's choice; cases of
 their own show who has them.
+
+`python -m tests.fuzz --minutes 60` plays random streams to the connection without sockets: requests made by a grammar
+that makes mistakes, and mutations of them. No exception may escape, nothing hang, no buffer grow beyond its limit, only
+HTTP be written, and the application see the same however a stream is cut into pieces.
 """

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.server import apps
+from tests.server.fakes import FakeLoop, connected
 from tests.server.wire import HOST, Running, wait_until
 
 
@@ -78,6 +79,32 @@ def test_pipelined_requests_that_wait_are_bounded(serve: Any) -> None:
         pass
     assert sent < 400  # 11 MB: the server stopped reading
     witness.go.set()
+
+
+def test_small_reads_of_pipelined_requests_are_bounded_too() -> None:
+    """Each read is less than a slice, and the first answer does not come."""
+    _, connection, transport = connected(FakeLoop())
+    for _ in range(20):
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert not transport.reading
+
+
+def test_bodies_of_requests_that_wait_are_bounded() -> None:
+    _, connection, transport = connected(FakeLoop())
+    request = post(b"Content-Length: 40000", body=b"x" * 40_000)
+    for _ in range(3):
+        assert transport.reading
+        connection.data_received(request)
+    connection.data_received(request[:100])
+    assert not transport.reading
+
+
+def test_nothing_is_said_after_the_last_answer(serve: Any) -> None:
+    """RFC 9112, section 9.6: a malformed request behind an answer that closes gets no refusal."""
+    client = serve(apps.sending()).connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n")
+    assert client.response().status == 500
+    assert client.closed()
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
