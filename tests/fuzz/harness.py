@@ -123,32 +123,40 @@ def application(random: Random | None, seen: Seen) -> Any:
         if way == 3:  # answers without reading
             await _answer(send, b"x" * random.choice((0, 5, 100_000)))  # type: ignore[union-attr]
             return
-        if way == 10:  # takes its time
-            for _ in range(random.randrange(30)):  # type: ignore[union-attr]
-                await asyncio.sleep(0)
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message["body"]
-            if way == 4:
-                await asyncio.sleep(0)
-            if not message["more_body"]:
-                break
-        entry[-1] = bytes(body)
-        if way == 5:
-            await _stream(send, bytes(body))
-        elif way == 6:
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-            await send({"type": "http.response.body", "body": b"123", "more_body": True})
-        elif way == 7:
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body"})
-        else:
-            await _answer(send, bytes(body))
+        naps = random.randrange(30) if random is not None and way == 10 else int(way == 4)
+        body = await _whole_body(receive, naps)
+        if body is not None:
+            entry[-1] = body
+            await _respond(send, body, way)
 
     return app
+
+
+async def _whole_body(receive: Any, naps: int) -> bytes | None:
+    body = bytearray()
+    while True:
+        for _ in range(naps):
+            await asyncio.sleep(0)
+        naps = min(naps, 1)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message["body"]
+        if not message["more_body"]:
+            return bytes(body)
+
+
+async def _respond(send: Any, body: bytes, way: int) -> None:
+    if way == 5:
+        await _stream(send, body)
+    elif way == 6:  # and breaks off
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"123", "more_body": True})
+    elif way == 7:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+    else:
+        await _answer(send, body)
 
 
 async def _answer(send: Any, body: bytes) -> None:

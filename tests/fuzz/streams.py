@@ -31,7 +31,8 @@ WEBSOCKET = [
 ENDS = [b"\r\n"] * 60 + [b"\n", b"\r", b"\r\r\n", b"\n\r\n", b""]
 # What parsers stumble over.
 WORDS = [
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\0", b" ", b"\t", b":", b";", b",", b"0", b"-1", b"ffffffffffffffff", b"0\r\n\r\n",
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\0", b" ", b"\t", b":", b";", b",", b"0", b"-1", b"ffffffffffffffff",
+    b"0\r\n\r\n",
     b"HTTP/1.1", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n",
     b"\x80", b"\xff\xff", b"Host: a\r\n", b"POST", b"5\r\nhello\r\n", b"1;a=b\r\nx\r\n",
 ]  # fmt: skip
