@@ -8,7 +8,8 @@ import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from contextvars import Context
+from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from loophound.config import Config
@@ -254,14 +255,23 @@ class Server:
     async def _listen(self, site: Site) -> list[asyncio.Server]:
         config = self.config
         tls: dict[str, Any] = {}
-        make: Callable[[], asyncio.Protocol] = lambda: HttpConnection(site)  # noqa: E731
+        prefaced_by = None
         if config.proxy_protocol:
             from loophound.server.prefaced import prefaced
 
-            make = prefaced(site, config)
+            prefaced_by = prefaced(site, config)
         elif site.tls is not None:
             tls = {"ssl": site.tls.context, "ssl_handshake_timeout": config.timeout_head}
-        return [await site.loop.create_server(make, sock=sock, backlog=config.backlog, **tls) for sock in self.sockets]
+        site.context = copy_context()
+        return [
+            await site.loop.create_server(
+                prefaced_by or partial(HttpConnection, site, sockets.own_address(sock)),
+                sock=sock,
+                backlog=config.backlog,
+                **tls,
+            )
+            for sock in self.sockets
+        ]
 
     def _tell_starting(self) -> None:
         if self._hooks is not None and self._loop is not None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loophound.server import files
@@ -31,8 +32,8 @@ MOST_FINISHED = 65_536
 # Neither informational responses nor chunked ones are for HTTP/1.0 (RFC 9110, section 15.2; RFC 9112, section 6.1).
 WANTING_1_1 = frozenset({"http.response.early_hint", "http.response.trailers"})
 # Input is parsed in slices of at most so many bytes, for the bounds to hold within one large read too: the parser
-# cannot be stopped.
-SLICE_BYTES = 16_384
+# cannot be stopped. A body of 16 KiB and its head are one slice, which spares two copies of it.
+SLICE_BYTES = 20_480
 # What a request line has besides its target, at least.
 SHORTEST_LINE = len("GET  HTTP/1.1")
 
@@ -54,7 +55,10 @@ class Connection(Protocol):
     transport: asyncio.Transport
     flow: WriteFlow
     client: tuple[str, int] | None
-    client_text: str
+
+    @property
+    def client_text(self) -> str:
+        """The client's address as log lines have it."""
 
     @property
     def cycle(self) -> Exchange | None:
@@ -85,6 +89,7 @@ class Site:
         "app",
         "bounds",
         "connections",
+        "context",
         "extensions",
         "extensions_of_1_0",
         "finished",
@@ -97,6 +102,7 @@ class Site:
         "most_headers",
         "now_s",
         "observed",
+        "open_flow",
         "orphans",
         "proxies",
         "raw_root_path",
@@ -151,7 +157,7 @@ class Site:
         self.extensions_of_1_0: dict[str, Any] = {name: {} for name in self.extensions if name not in WANTING_1_1}
         self.bounds = bounds = bounds or Bounds()
         # What each request asks for stands here itself.
-        self.slice_bytes = min(SLICE_BYTES, bounds.head, bounds.request_line)
+        self.slice_bytes = min(SLICE_BYTES, bounds.head)
         self.target_bytes = bounds.request_line - SHORTEST_LINE
         self.most_headers = bounds.headers
         self.unread_bytes = bounds.unread_body
@@ -169,6 +175,8 @@ class Site:
         # While somebody wants the figures: what ended since he asked last. Plain values, for the same reason.
         self.finished: deque[Finished] | None = None
         self.addresses: list[str] = []
+        self.context = copy_context()  # in which the tasks of requests start, while nobody observes
+        self.open_flow = WriteFlow(loop)  # of every connection whose client reads; never paused
         self.now_s = loop.time()  # renewed by each sweep; connections read it in place of the clock
         self.stopping = False
         self.leaving = False

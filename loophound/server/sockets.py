@@ -74,6 +74,14 @@ def address_of(sock: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
+def own_address(sock: socket.socket) -> tuple[str, int] | None:
+    """The address and port of every connection to this listener, where it is bound to one address alone."""
+    name = sock.getsockname()
+    if not isinstance(name, tuple) or not any(socket.inet_pton(sock.family, name[0].partition("%")[0])):
+        return None
+    return name[0], name[1]
+
+
 def remove_socket_file(path: str, inode: int) -> None:
     """Remove the file of a unix socket that we made, unless another server has replaced it."""
     with contextlib.suppress(FileNotFoundError):
