@@ -292,6 +292,12 @@ class Config:
         optional_value=f"{DEFAULT_THRESHOLD_MS:g}",
         words=("stalls", "calls"),
     )
+    hang_watch: float | None = option(
+        1.0,
+        "Report whoever blocks the event loop longer than SECONDS, also without --detect-blocking; off for none.",
+        metavar="SECONDS",
+        minimum=0.1,
+    )
     record: str | None = option(None, "Append each stall to this file, one JSON record a line.", metavar="FILE")
     ledger: str | None = option(
         None,
@@ -489,12 +495,19 @@ def _word(spec: Option, kind: Kind, text: str) -> str:
     return known if known in kind.choices else text
 
 
+def stands_for_none(name: str, value: Any) -> bool:
+    """Whether a text switches an option off that can be; for numbers "off" does, too."""
+    _, kind, _ = table()[name]
+    words = ("none", "off") if kind.type in (int, float) else ("none",)
+    return kind.nullable and kind.type is not str and isinstance(value, str) and value.lower() in words
+
+
 def parse(name: str, text: str, label: str | None = None) -> Any:
     """The value that `text` stands for. Raises ConfigError that names `label`, by default the flag."""
     label = label or flag_of(name)
     spec, kind, _ = table()[name]
     text = _word(spec, kind, text)
-    if kind.nullable and kind.type is not str and text.lower() == "none":
+    if stands_for_none(name, text):
         return None
     value: Any
     try:

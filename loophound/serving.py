@@ -65,10 +65,7 @@ def serve_here(
     """
     from loophound.server import Server
 
-    if config.threshold_ms is None and not config.flags_calls:
-        Server(config, seat=seat).run(sockets)
-        return
-    # Imported here: without detection, not a line of the detector is in the process.
+    # Imported where they are used: with --hang-watch off, not a line of the detector is in the process.
     with ExitStack() as at_end:
         hooks: Hooks | None = None
         faces: list[CallFace] = []
@@ -92,6 +89,10 @@ def serve_here(
             )
             hooks = detector.hooks
             faces.append(detector.show_call)
+        elif config.hang_watch is not None:
+            from loophound.hang_watch import hang_watch
+
+            hooks = at_end.enter_context(hang_watch(config, worker, observer))
         if config.flags_calls:
             from loophound.calls.hooks import CallHooks
             from loophound.cli.calls import flagging

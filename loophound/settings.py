@@ -72,8 +72,7 @@ def from_table(table: Any, where: str) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any, label: str) -> Any:
-    kind = config.kind_of(name)
-    if value == "none" and kind.nullable and kind.type is not str:  # TOML has no null
+    if config.stands_for_none(name, value):  # TOML has no null
         return None
     value = config.as_option(name, value)
     config.check(name, value, label)

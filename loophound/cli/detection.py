@@ -7,18 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from rich.console import Console
+from typing import IO, TYPE_CHECKING
 
 from loophound.config import LogFormat
 from loophound.dashboards.json_face import JsonFace
-from loophound.dashboards.terminal import TerminalFace
 from loophound.project import allowances, find_pyproject
 
 if TYPE_CHECKING:
+    from loophound.dashboards.terminal import TerminalFace
     from loophound.detector.detector import Detector
-    from loophound.detector.records import Snapshot
+    from loophound.detector.records import Snapshot, Stall
     from loophound.detector.stream import Face
     from loophound.ledger.writer import LedgerFace
     from loophound.observer.hosting import Hosting
@@ -37,25 +35,26 @@ def detection(
     hosting: Hosting | None = None,
     observer: str | None = None,
     worker: int = 0,
+    sums: bool = True,
 ) -> Iterator[Detector]:
     """Watch every loop of the process meanwhile. Raises ConfigError when `record` cannot be
     written, there is no directory for `ledger`, or [tool.loophound] in pyproject.toml is wrong.
 
     The process starts an observer that shows what `hosting` says, or attaches to a supervisor's at
     the socket `observer`, as its worker of that number. The report goes to what is standard
-    error now: the program may replace sys.stderr later.
+    error now: the program may replace sys.stderr later. With `sums`, it ends with how the loops have done.
     """
     from loophound.detector.detector import Detector
     from loophound.detector.stream import tell
 
     as_json = log_format == "json"
-    face = JsonFace(sys.stderr) if as_json else TerminalFace(Console(file=sys.stderr))
+    face = log_face(log_format)
     if isinstance(face, JsonFace):
         tell = face.tell
     pyproject = find_pyproject(Path.cwd())
     allowed = allowances(pyproject) if pyproject is not None else []
-    keeper = _keeper(ledger, tell) if ledger is not None else None
-    faces: list[Face] = [face] if keeper is None else [face, keeper]
+    kept = keeper(ledger, tell) if ledger is not None else None
+    faces: list[Face] = [face] if kept is None else [face, kept]
     detector = Detector(
         threshold_ms / 1000,
         record=record,
@@ -69,24 +68,50 @@ def detection(
     )
     started_in = os.getpid()
     detector.start()
-    if keeper is not None:
-        keeper.start()
+    if kept is not None:
+        kept.start()
     try:
         yield detector
     finally:
         if os.getpid() == started_in:  # not in a child that the program forked and let run to our end
             detector.stop()
             face.close()
-            if keeper is not None:
-                keeper.close()
+            if kept is not None:
+                kept.close()
             for snapshot in detector.snapshots():
-                if snapshot.watched_s >= WORTH_TELLING_S:
+                if sums and snapshot.watched_s >= WORTH_TELLING_S:
                     tell(account(snapshot))
-            for allowance in detector.unused_allowances:
+            for allowance in detector.unused_allowances if sums else ():
                 tell(f"nothing blocked in {allowance.code}, which pyproject.toml allows ({allowance.reason})")
 
 
-def _keeper(ledger: str, tell: Callable[[str], None]) -> LedgerFace:
+def log_face(log_format: LogFormat) -> JsonFace | LazyTerminal:
+    """What shows stalls in the log."""
+    return JsonFace(sys.stderr) if log_format == "json" else LazyTerminal(sys.stderr)
+
+
+class LazyTerminal:
+    """The terminal's face, loaded for the first stall: where there is none, nobody waits for rich."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._face: TerminalFace | None = None
+
+    def __call__(self, stall: Stall) -> None:
+        if self._face is None:
+            from rich.console import Console
+
+            from loophound.dashboards.terminal import TerminalFace
+
+            self._face = TerminalFace(Console(file=self._stream))
+        self._face(stall)
+
+    def close(self) -> None:
+        if self._face is not None:
+            self._face.close()
+
+
+def keeper(ledger: str, tell: Callable[[str], None]) -> LedgerFace:
     from loophound.ledger.place import chosen_path
     from loophound.ledger.writer import LedgerFace
 

@@ -15,10 +15,14 @@ NO_FEED = "off"
 
 def hosting_of(config: Config) -> Hosting | None:
     """For a server; None where nothing is to be shown. Raises ConfigError for a place that cannot be used."""
-    assert config.threshold_ms is not None
     app = config.app if isinstance(config.app, str) else _name_of(config.app)
-    about = {"app": app, "command": "serve", "threshold_s": config.threshold_ms / 1000}
+    about = {"app": app, "command": "serve", "threshold_s": threshold_s(config)}
     return hosting(about, feed=config.feed, metrics=config.metrics, health_limit_s=config.health_limit)
+
+
+def threshold_s(config: Config) -> float | None:
+    """From where a stall counts, by --detect-blocking or else by --hang-watch."""
+    return config.hang_watch if config.threshold_ms is None else config.threshold_ms / 1000
 
 
 def hosting(

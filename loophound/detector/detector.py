@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from loophound import allowing
 from loophound.detector.adapters.executors import executors
 from loophound.detector.adapters.feeding import Feeding
-from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
+from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop, depth_of
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
 from loophound.detector.adapters.snapshots import Loops, Requests, snapshot_of
@@ -143,6 +144,13 @@ class Detector:
         running = asyncio._get_running_loop()
         if running is not None:
             self._loop_begins(running, running_base(running))
+
+    def join_running(self) -> None:
+        """Watch the loop that runs here by now: to be called by a callback of it, after `start()` elsewhere."""
+        loop = asyncio.get_running_loop()
+        if all(watched.loop is not loop for watched in self._loops):
+            # Above the caller of our caller lies the loop's machinery.
+            self._loop_begins(loop, depth_of(sys._getframe(1)) - 1)
 
     def stop(self) -> None:
         """Undo everything; returns when the last stalls have been shown."""

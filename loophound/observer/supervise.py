@@ -20,7 +20,7 @@ BACKLOG = 128
 WHAT_IS_LOST = "hung workers are not diagnosed from outside, and the feed has ended"
 
 
-def start(hosting: Hosting, attach_at: Path | None = None) -> Observer:
+def start(hosting: Hosting | None, attach_at: Path | None = None) -> Observer:
     """Start an observer that ends with this process, with what `hosting` shows, which stays the caller's.
 
     Workers attach at the socket `attach_at`, which
@@ -39,7 +39,7 @@ class Observer:
     The listening socket is held here too, so workers can attach while the observer is started again.
     """
 
-    def __init__(self, hosting: Hosting, attach_at: Path) -> None:
+    def __init__(self, hosting: Hosting | None, attach_at: Path) -> None:
         self.attach_at = attach_at
         self._hosting = hosting
         self._restarts = 0
@@ -57,7 +57,8 @@ class Observer:
         try:
             with theirs:
                 sockets = {"listener": self._listener.fileno(), "control": theirs.fileno()}
-                launch(self._hosting.settings(), sockets | self._hosting.descriptors())
+                hosting = self._hosting
+                launch(hosting.settings() if hosting else {}, sockets | (hosting.descriptors() if hosting else {}))
         except BaseException:
             ours.close()
             raise

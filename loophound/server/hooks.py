@@ -59,7 +59,11 @@ class Served(Protocol):
 
 
 class Hooks(Protocol):
-    """Told once per loop; a hook that raises is logged and unplugged, the server goes on."""
+    """Told once per loop; a hook that raises is logged and unplugged, the server goes on.
+
+    Hooks with a true attribute `from_afar` do without what requests note for them: their tasks are not
+    marked, and a request costs no more than without hooks.
+    """
 
     def loop_starting(self, loop: asyncio.AbstractEventLoop) -> None:
         """The server begins: it imports the application and runs its lifespan; nobody waits yet."""

@@ -60,6 +60,7 @@ class Server:
         self.sockets: list[socket.socket] = []
         self.servers: list[asyncio.Server] = []
         self._hooks = hooks
+        self._marks = hooks is not None and not getattr(hooks, "from_afar", False)
         self._seat = seat
         self._give: Give | None = None
         self._app: Application | None = None
@@ -175,7 +176,7 @@ class Server:
             state=lifespan.state,
             root_path=config.root_path,
             access_log=access_log,
-            observed=self._hooks is not None,
+            observed=self._marks,
             keeps_alive=config.timeout_keep_alive > 0,
             tls=self._tls,
             proxies=self._proxies,
@@ -183,6 +184,7 @@ class Server:
             websocket=_websocket_options(config),
             bounds=bounds_of(config),
         )
+        site.timed = site.timed or self._hooks is not None
         if access_log is not None and self._line_format is not None:
             site.app = self._line_format.around(site.app)
         if config.log_level == "trace":
@@ -282,7 +284,7 @@ class Server:
         if self._hooks is not None:
             with self._unplugging():
                 self._hooks.loop_started(site.loop, site)
-        site.observed = self._hooks is not None
+        site.observed = self._marks and self._hooks is not None
 
     def _tell_stopping(self) -> None:
         """Told once, also when the server could not start."""

@@ -40,9 +40,10 @@ class Running:
 class Spawner:
     """Starts interpreters; keeps one warm, with everything but the application loaded, where `spare` is set."""
 
-    def __init__(self, config: Config, handover: Handover, *, spare: bool = False) -> None:
+    def __init__(self, config: Config, handover: Handover, *, observer: str | None = None, spare: bool = False) -> None:
         self._config = config
         self._handover = handover
+        self._observer = observer
         self._spare = spare
         self._warm: tuple[subprocess.Popen[bytes], Control, Pulse] | None = None
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -65,6 +66,7 @@ class Spawner:
             listeners=[sock.fileno() for sock in listeners],
             pulse=pulse.descriptor,
             handover=self._handover.descriptors,
+            observer=self._observer,
             reloads=self._spare,
         )
         with contextlib.suppress(OSError):  # it has died by now, which its end will tell

@@ -25,6 +25,7 @@ from loophound.config import MOST_WORKERS, Config
 from loophound.errors import USAGE_EXIT_CODE, ConfigError, LoophoundError, StartupError
 from loophound.server import logs, sockets
 from loophound.supervisor.changes import Changes, shown
+from loophound.supervisor.examine import Examiner
 from loophound.supervisor.facts import (
     AskedToLeave,
     BecameReady,
@@ -43,9 +44,8 @@ from loophound.supervisor.facts import (
     Urgency,
 )
 from loophound.supervisor.handover import Handover
-from loophound.supervisor.policy import Fleet, Plan
+from loophound.supervisor.policy import Fleet, Plan, how_ended
 from loophound.supervisor.processes import Running, Spawner
-from loophound.supervisor.vigil import Condition
 from loophound.supervisor.watch import Watch
 
 logger = logging.getLogger("loophound.supervisor")
@@ -95,12 +95,16 @@ class Supervisor:
         handover = Handover.create()
         at_end.callback(handover.sender.close)
         at_end.callback(handover.receiver.close)
-        self._spawner = Spawner(replace(config, **_ALONE), handover, spare=config.reload)
+        self._examiner = Examiner(config)
+        at_end.callback(self._examiner.close)
+        self._spawner = Spawner(
+            replace(config, **_ALONE), handover, observer=self._examiner.attach_at, spare=config.reload
+        )
         at_end.callback(self._spawner.close)
         self._running: dict[int, Running] = {}
         self._problems: dict[int, str] = {}
         self._signals: deque[int] = deque()
-        self._watch = Watch(config, self._examine)
+        self._watch = Watch(config, self._examiner.examine)
         self._looked_s = time.monotonic()
         self._announced = False
         self._outcome: Finish | None = None
@@ -167,16 +171,10 @@ class Supervisor:
         now_s = time.monotonic()
         if now_s - self._looked_s >= LOOK_S:
             self._looked_s = now_s
+            self._examiner.check()
             for fact in self._watch.look(list(self._running.values())):
                 self._feed(fact)
         self._feed(Ticked(time.monotonic()))
-
-    def _examine(self, running: Running, condition: Condition, silent_s: float) -> bool:
-        how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
-        logger.error(
-            "Worker %d (pid %d) %s: its loop has not turned for %.0f s", running.worker, running.pid, how, silent_s
-        )
-        return False
 
     def _feed(self, fact: Fact) -> None:
         facts = deque([fact])
@@ -246,6 +244,7 @@ class Supervisor:
             self._hear(running)  # its last words
             self._forget(running)
             running.close()
+            self._examiner.gone(running.worker, pid, f"it {how_ended(code)}")
         self._feed(Ended(pid, code, time.monotonic(), self._problems.pop(pid, "")))
 
     # -- signals

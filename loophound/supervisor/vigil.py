@@ -11,8 +11,6 @@ from enum import Enum, auto
 
 # Of the time-out: a loop that is late by so much is busy, and nothing is done about it.
 BUSY_SHARE = 0.1
-# Of the silence: waiting for a CPU, which is nobody's fault in the worker.
-STARVED_SHARE = 0.5
 
 
 class Condition(Enum):
@@ -59,10 +57,9 @@ class Vigil:
             return Condition.BUSY
         if look.state == "T":
             return Condition.STOPPED
-        if look.starved_s - self._starved_s >= self.silent_s * STARVED_SHARE:
-            self._excuse(look.at_s, look)
-            return Condition.STARVED
-        return Condition.HUNG
+        # What it waited for a CPU is not held against it, as much as it may compute in between.
+        starved_s = look.starved_s - self._starved_s
+        return Condition.HUNG if self.silent_s - starved_s >= self._timeout_s else Condition.STARVED
 
     def forgive(self, at_s: float) -> None:
         """Nobody could look until now, or whoever examined it found a reason."""

@@ -40,6 +40,7 @@ class Setup:
     listeners: list[int]
     pulse: int
     handover: tuple[int, int]
+    observer: str | None = None  # where to attach to the supervisor's observer
     reloads: bool = False
 
 
@@ -84,7 +85,8 @@ def serve(control: Control, setup: Setup) -> int:
     try:
         logs.configure(config, setup.worker)
         signal.signal(signal.SIGTERM, lambda *_: seat.terminated())
-        serving.serve_here(config, worker=setup.worker, seat=seat, sockets=[_socket(fd) for fd in setup.listeners])
+        listeners = [_socket(fd) for fd in setup.listeners]
+        serving.serve_here(config, worker=setup.worker, seat=seat, sockets=listeners, observer=setup.observer)
     except LoophoundError as error:
         control.send("problem", str(error))
         return error.exit_code

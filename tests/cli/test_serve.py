@@ -18,6 +18,7 @@ from loophound.calls.hooks import CallHooks
 from loophound.cli import main
 from loophound.config import Config, flag_of, options, table
 from loophound.errors import ConfigError, StartupError
+from loophound.hang_watch import HangWatch
 
 
 class FakeServer:
@@ -51,6 +52,8 @@ class FakeDetector:
 
     def snapshots(self) -> list[Any]:
         return []
+
+    def show_call(self, call: Any) -> None: ...
 
 
 events: list[str] = []
@@ -90,8 +93,10 @@ def served(*words: str) -> Config:
 
 def test_defaults() -> None:
     assert served("app:app") == Config(app="app:app")
+    assert isinstance(FakeServer.made[1], HangWatch)
+    assert served("app:app", "--hang-watch=off").hang_watch is None
     assert FakeServer.made[1] is None
-    assert events == ["run"]
+    assert events == ["run", "run"]
 
 
 def other_value(name: str) -> tuple[str, Any]:
@@ -307,7 +312,7 @@ def test_bad_values_are_one_line(word: str, capsys: pytest.CaptureFixture[str]) 
     assert err.count("\n") == 1
 
 
-def test_without_the_flag_the_detector_is_not_even_imported() -> None:
+def test_without_detection_and_hang_watch_the_detector_is_not_even_imported() -> None:
     code = (
         "import sys, loophound.server\n"
         "class Server:\n"
@@ -315,7 +320,7 @@ def test_without_the_flag_the_detector_is_not_even_imported() -> None:
         "    def run(self, *_): print(*sys.modules)\n"
         "loophound.server.Server = Server\n"
         "from loophound.cli import main\n"
-        "sys.exit(main(['serve', 'a:a']))"
+        "sys.exit(main(['serve', 'a:a', '--hang-watch=off']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = done.stdout.split()

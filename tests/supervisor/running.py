@@ -67,6 +67,7 @@ class Supervised:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loophound", "serve", target, "--port=0", "--no-access-log", *options],
             cwd=folder,
+            stdin=subprocess.PIPE,  # a debugger reads from it, and waits
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -136,8 +137,9 @@ class Supervised:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._reader.join(PATIENCE_S)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        for stream in (self.process.stdin, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 def children(pid: int) -> list[int]:

@@ -1,0 +1,132 @@
+"""What a worker that hangs is doing, written down before it is replaced: its evidence would die with it.
+
+The observer process reads it from outside, also while a C call holds the GIL, or the worker
+is stopped. Loaded when the first worker hangs, but for the observer, which must have been
+there before.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loophound.config import Config
+from loophound.errors import ConfigError
+from loophound.supervisor import kernel
+from loophound.supervisor.processes import Running
+from loophound.supervisor.vigil import Condition
+
+if TYPE_CHECKING:
+    from loophound.detector.records import Stall
+    from loophound.observer.hosting import Hosting
+    from loophound.observer.supervise import Observer
+
+logger = logging.getLogger("loophound.supervisor")
+
+PATIENCE_S = 3.0
+DEEPEST = 12  # frames of a thread that are told
+
+
+class Examiner:
+    """Starts the observer of all workers, where the configuration has them watched."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._observer: Observer | None = None
+        self._faces: list[Any] = []
+        self._hosting: Hosting | None = None
+        if config.threshold_ms is not None or config.hang_watch is not None:
+            self._start()
+
+    def _start(self) -> None:
+        from loophound.cli.hosting import hosting_of
+        from loophound.observer import supervise
+
+        self._hosting = hosting_of(self._config)
+        try:
+            self._observer = supervise.start(self._hosting)
+        except (OSError, subprocess.CalledProcessError, ConfigError) as error:
+            logger.warning("No observer process (%s): the stacks of hung workers are not read", error)
+
+    @property
+    def attach_at(self) -> str | None:
+        """Where workers attach to the observer."""
+        return str(self._observer.attach_at) if self._observer is not None else None
+
+    def check(self) -> None:
+        """Now and then: see that the observer lives."""
+        if self._observer is not None:
+            self._observer.check()
+
+    def gone(self, worker: int, pid: int, why: str) -> None:
+        """Readers of the feed hear why a worker is no more; of its coming it tells by itself."""
+        if self._observer is not None:
+            from loophound.times import now_iso
+
+            message = {"type": "worker", "worker": worker, "pid": pid, "state": "gone", "at": now_iso(), "why": why}
+            self._observer.tell(message)
+
+    def close(self) -> None:
+        if self._observer is not None:
+            self._observer.close()
+        if self._hosting is not None:
+            self._hosting.close()
+        for face in self._faces:
+            face.close()
+
+    def examine(self, running: Running, condition: Condition, silent_s: float) -> bool:
+        """Write down what the worker does; true when a debugger is at work in it, which excuses it."""
+        found = self._observer.diagnose(running.pid, PATIENCE_S) if self._observer is not None else None
+        threads = found["threads"] if found else []
+        if any(_debugs(frame["file"]) for thread in threads for frame in thread["stack"]):
+            return True
+        how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
+        who = f"Worker {running.worker} (pid {running.pid})"
+        logger.error("%s %s: its event loop has not turned for %.1f s", who, how, silent_s)
+        stalls = self._stalls(found)
+        for stall in stalls:
+            for face in self._get_faces():
+                face(stall)
+        if not stalls:
+            logger.error("%s: %s", who, kernel.account(running.pid, running.pulse.thread))
+            for thread in threads:
+                logger.error("%s: %s", who, _thread(thread))
+        return False
+
+    def _stalls(self, found: dict[str, Any] | None) -> list[Stall]:
+        """The records, closed: nobody else will tell their end."""
+        if not found:
+            return []
+        from loophound.detector.records import Stall
+
+        return [replace(Stall.from_dict(stall), ongoing=False) for stall in found["stalls"]]
+
+    def _get_faces(self) -> list[Any]:
+        if not self._faces:
+            from loophound.cli.detection import keeper, log_face
+            from loophound.dashboards.recorder import RecordFile
+
+            self._faces.append(log_face(self._config.log_format))
+            if self._config.record is not None:
+                self._faces.append(RecordFile(self._config.record))
+            if self._config.ledger is not None:
+                ledger = keeper(self._config.ledger, lambda text: logger.warning("%s", text))
+                ledger.start()
+                self._faces.append(ledger)
+        return self._faces
+
+
+def _debugs(file: str) -> bool:
+    from loophound.detector.blame import DEBUGGERS
+
+    return any(marker in file for marker in DEBUGGERS)
+
+
+def _thread(thread: dict[str, Any]) -> str:
+    frames = [f"{Path(frame['file']).name}:{frame['line']} in {frame['function']}" for frame in thread["stack"]]
+    call = f", in {thread['syscall']}" if thread["syscall"] else ""
+    where = " > ".join(frames[-DEEPEST:]) or "no stack could be read"
+    return f"thread {thread['name']} (state {thread['kernel_state']}{call}): {where}"

@@ -1,0 +1,103 @@
+"""Workers that hang are told from those that do not, examined from outside, and replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.supervisor.running import APP, Load, Supervised
+
+Start = Callable[..., Supervised]
+PDB = APP.replace("time.sleep(600)", "breakpoint()")
+
+
+WATCHED = "The hang watch is on"  # it is loaded after the start
+
+
+def line_of(code: str, app: str = APP) -> int:
+    return next(number for number, line in enumerate(app.splitlines(), 1) if code in line)
+
+
+def stalls_in(server: Supervised) -> list[dict[str, Any]]:
+    words = ["-m", "loophound", "report", "--json", "l.db"]
+    done = subprocess.run([sys.executable, *words], cwd=server.folder, capture_output=True, text=True, check=True)
+    return [group["culprit"] for group in json.loads(done.stdout)["groups"]]
+
+
+def test_a_worker_that_hangs_with_the_gil_held_is_named_and_replaced(supervised: Start) -> None:
+    server = supervised("--workers=1", "--timeout-worker=2", "--log-level=debug")
+    server.wait_for(WATCHED)
+    with server.send_and_leave("/regex"):
+        server.wait_for("Worker 1 serves", 2)
+    where = f"main.py:{line_of('re.match')} in app"
+    assert f"native · {where}" in server.log
+    said = server.log
+    assert said.index("hangs: its event loop has not turned for") < said.index("Replacing worker 1")
+    assert server.get()
+
+
+def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path) -> None:
+    server = supervised("--workers=2", "--timeout-worker=2", "--detect-blocking", "--ledger=l.db", "--record=r.jsonl")
+    server.wait_for("Worker . serves", 2)
+    with Load(server.port, 3, pause_s=0.01) as load, server.send_and_leave("/hang"):
+        server.wait_for("Worker . serves", 3)
+    # Those that the hung worker had accepted end with it; nobody else's do.
+    assert len(load.errors) <= 3
+    server.end()
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    last = [record for record in records if record["cause"] == "sleep"][-1]
+    assert (last["culprit"]["line"], last["ongoing"], last["worker"] in (1, 2)) == (line_of("time.sleep"), False, True)
+    assert line_of("time.sleep") in [culprit["line"] for culprit in stalls_in(server) if culprit]
+
+
+def test_a_stopped_worker_is_told_from_a_hung_one(supervised: Start) -> None:
+    server = supervised("--workers=1", "--timeout-worker=2")
+    server.wait_for("Worker 1 serves")
+    os.kill(server.workers()[0], signal.SIGSTOP)
+    server.wait_for("Worker 1 serves", 2)
+    assert "is stopped by a signal: its event loop has not turned for" in server.log
+    assert server.get()
+
+
+def test_a_debugger_is_left_alone(supervised: Start) -> None:
+    server = supervised("--workers=1", "--timeout-worker=2", "--log-level=debug", app=PDB)
+    server.wait_for(WATCHED)
+    with server.send_and_leave("/hang"):
+        server.wait_for("is in a debugger: it is left alone")
+        assert "Replacing" not in server.log
+        assert server.end(signal.SIGINT) == 0
+
+
+def test_a_worker_that_hangs_is_not_replaced_where_that_is_off(supervised: Start) -> None:
+    server = supervised("--workers=1", "--timeout-worker=off", app=APP.replace("sleep(600)", "sleep(3)"))
+    server.wait_for("Worker 1 serves")
+    server.get("/hang")
+    assert "Replacing" not in server.log
+    assert server.get()
+
+
+@pytest.mark.parametrize("options", [("--hang-watch=0.3",), ("--workers=1",)])
+def test_the_hang_watch_names_the_line_without_detection(supervised: Start, options: tuple[str, ...]) -> None:
+    server = supervised(*options, "--log-level=debug", app=APP.replace("sleep(600)", "sleep(2.5)"))
+    server.wait_for(WATCHED)
+    server.get("/hang")
+    server.wait_for(rf"main\.py:{line_of('time.sleep')} in app")
+    assert server.end() == 0
+
+
+def test_off_is_off(supervised: Start) -> None:
+    server = supervised("--hang-watch=off", "--log-level=debug")
+    assert server.get()
+    time.sleep(0.5)
+    assert not re.search(WATCHED, server.log)
+    assert server.end() == 0
