@@ -9,8 +9,6 @@ from typing import Any
 
 from loophound.detector.stats import BORDERS, Histogram
 
-# Each request that is looked at costs half a microsecond: of more in a second, every n-th stands for n.
-MOST_LOOKED_AT = 1000
 MOST_ROUTES = 200  # that are told apart
 MOST_SHOWN = 50
 OTHERS = "(other routes)"
@@ -31,12 +29,13 @@ class RequestFigures:
 
     def __init__(self) -> None:
         self.total = 0
-        self.times = Histogram()  # since the beginning
+        self._times = Histogram()  # but for the second that goes on
         self._routes: dict[str, Route] = {}
         self._window: deque[Histogram] = deque([Histogram()], maxlen=WINDOW_STEPS)
 
     def begin_step(self) -> None:
         """Another second begins."""
+        self._times.merge(self._window[-1])
         self._window.append(Histogram())
 
     def count(self, ended: int) -> None:
@@ -49,7 +48,6 @@ class RequestFigures:
             path = where if where.__class__ is str else getattr(where, "path", None) or str(where)
             self._route(f"{method} {path}").times.add(took_ns, stride)
             lately.add(took_ns, stride)
-            self.times.add(took_ns, stride)
 
     def held(self, route: str, seconds: float) -> None:
         """A request of this route has blocked the loop."""
@@ -73,7 +71,10 @@ class RequestFigures:
         return [seconds(merged.percentile_ns(percent)) if merged.count else None for percent in percents]
 
     def histogram(self) -> dict[str, Any]:
-        return histogram_of(self.times)
+        times = Histogram()
+        times.merge(self._times)
+        times.merge(self._window[-1])
+        return histogram_of(times)
 
     def routes(self) -> list[dict[str, Any]]:
         """Those that held the loop longest, then the slowest."""

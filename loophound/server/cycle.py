@@ -529,11 +529,13 @@ class Cycle:
                 took_ns = self.ended_ns - self.began_ns
                 if took_ns > SLOW_NS:
                     site.lately.append(self)
-                finished = site.finished
-                if finished is not None:
-                    scope = self.scope
-                    route = scope.get("route") or scope.get("path_template") or scope["path"]
-                    finished.append((scope["method"], route, took_ns))
+                stride = site.stride
+                if stride:
+                    site.ended = ended = site.ended + 1
+                    if not ended % stride:
+                        scope = self.scope
+                        route = scope.get("route") or scope.get("path_template") or scope["path"]
+                        site.noted.append((scope["method"], route, took_ns))
             if site.access_log is not None:
                 site.access_log.record(self)
         if self._waiters is not None:

@@ -10,6 +10,7 @@ import pytest
 from loophound.detector.detector import Detector
 from loophound.detector.records import SNAPSHOT_SCHEMA
 from loophound.detector.stats import BUCKETS, Histogram, LoopStats
+from loophound.server.hooks import Ended
 from tests.detector.facts import MS, Doing, World
 
 
@@ -104,8 +105,8 @@ class Nobody:
     def exchanges(self) -> tuple[()]:
         return ()
 
-    def take_finished(self, noting: bool) -> tuple[()]:
-        return ()
+    def take_ended(self, most: int) -> Ended:
+        return Ended(0, 0, ())
 
 
 def test_what_a_server_does_before_it_accepts_does_not_count() -> None:
