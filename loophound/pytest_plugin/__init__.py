@@ -21,6 +21,10 @@ FLAG = "--fail-on-stall"
 DEPENDENT = ("stall_json", "stall_baseline", "stall_baseline_update", "strict_stalls")
 
 
+class StallWarning(pytest.PytestWarning):
+    """A test has blocked an event loop as the baseline knows it to."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("loophound", "stalls of the event loop (loophound)")
     group.addoption(

@@ -6,9 +6,12 @@ import json
 import time
 from collections.abc import Generator
 from typing import Any
+from warnings import WarningMessage
 
 import pytest
 
+from loophound.dashboards.account import headline
+from loophound.pytest_plugin import StallWarning
 from loophound.pytest_plugin.baseline import Baseline
 from loophound.pytest_plugin.gathering import REPORTED, Gathering
 from loophound.pytest_plugin.markers import Rules, rules_of
@@ -144,6 +147,7 @@ class Guard:
     def _phase(self, item: pytest.Item, name: str) -> Phase:
         if self._watch is None or self._timeline is None:
             return (yield)
+        self._debugged = False  # a look at what failed in the phase before stops no loop of this one
         step = Step(name, time.monotonic_ns())
         self._timeline.phases.append(step)
         try:
@@ -163,10 +167,20 @@ class Guard:
         step.ended_ns = time.monotonic_ns()
         watch.settle()
         self._judged = self._take(watch)
-        self._debugged = False
+        self._warn_of_known(item)
         item.user_properties += [("stall", property_text(judged)) for judged in self._judged]
         guilty = [judged for judged in self._judged if judged.verdict is Verdict.FAILED]
         return "\n\n".join(full_text(judged, self._sources) for judged in guilty)
+
+    def _warn_of_known(self, item: pytest.Item) -> None:
+        # Past the filters of warnings, of which one may be to raise: a known stall fails nothing.
+        for judged in self._judged:
+            culprit = judged.stall.culprit
+            if judged.verdict is Verdict.KNOWN and culprit is not None:
+                text = f"{headline(judged.stall)} ({judged.why})"
+                told = WarningMessage(StallWarning(text), StallWarning, culprit.file, culprit.line)
+                arguments = {"warning_message": told, "when": "runtest", "nodeid": item.nodeid, "location": None}
+                item.ihook.pytest_warning_recorded.call_historic(kwargs=arguments)
 
     def _take(self, watch: Watch) -> list[Judged]:
         new = watch.sightings[self._taken :]

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 SUITES = Path(__file__).parent / "suites"
-NAMED = re.compile(r"test_\w+")
+NAMES = re.compile(r"  # (test_\w+(?: test_\w+)*)")
 # An environment that was installed before the plugin existed has no entry point for it.
 INSTALLED = any(entry.name == "loophound" for entry in entry_points(group="pytest11"))
+PLUGINS = {"asyncio", "pytest_cov", "randomly", "timeout", "xdist"}  # of which each run gets those that it asks for
+LONGEST_S = 120
 
 
-class Outcome(NamedTuple):
-    result: pytest.RunResult
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a run with `--fail-on-stall`."""
+
+    returned: int
+    lines: list[str]
     stalls: list[dict[str, Any]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return pytest.RunResult.parse_summary_nouns(self.lines)
 
     def failed(self) -> dict[str, int]:
         """The culprits' lines by the names of the tests that failed for them; 0 where none was named."""
@@ -28,10 +42,55 @@ class Outcome(NamedTuple):
     def told(self, test: str) -> list[dict[str, Any]]:
         return [told for told in self.stalls if name_of(told["test"]) == test]
 
-    @property
-    def is_disturbed(self) -> bool:
-        """The machine took the CPU from the test, which is let off then, or from those who look at it."""
-        return 0 in self.failed().values() or any(told["stall"]["cause"] == "starved" for told in self.stalls)
+    def during(self, test: str) -> list[str]:
+        """In which phase and fixture it failed."""
+        return [f"{told['phase']} of {told['fixture']}" for told in self.told(test) if told["verdict"] == "failed"]
+
+    def match(self, *patterns: str) -> None:
+        pytest.LineMatcher(self.lines).fnmatch_lines(patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that goes on beside others."""
+
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    def outcome(self) -> Outcome:
+        try:
+            returned = self.process.wait(LONGEST_S)
+        finally:
+            self.process.kill()
+        output = (self.directory / "output").read_text()
+        written = self.directory / "stalls.json"
+        assert written.exists(), output
+        return Outcome(returned, output.splitlines(), json.loads(written.read_text())["stalls"])
+
+
+def start(pytester: pytest.Pytester, name: str, source: str, *options: str, attended: bool = False) -> Started:
+    """Guard a module of tests, in a directory and a process of its own; `attended`: somebody is at its keys."""
+    directory = pytester.path / name
+    directory.mkdir(exist_ok=True)
+    (directory / f"test_{name}.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", *switches(options), "--fail-on-stall", "--stall-json=stalls.json"]
+    with open(directory / "output", "wb") as output:
+        process = pytester.popen(
+            [*command, *options],
+            stdin=subprocess.PIPE if attended else pytester.CLOSE_STDIN,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+        )
+    return Started(directory, process)
+
+
+def switches(options: Iterable[str]) -> list[str]:
+    """Leaves out the plugins that the environment has and a run did not ask for."""
+    switches = [] if INSTALLED else ["-p", "loophound.pytest_plugin"]
+    for name in ["cacheprovider", "hypothesispytest", *sorted(PLUGINS.difference(options))]:
+        switches += ["-p", f"no:{name}"]
+    return switches
 
 
 def name_of(test: str) -> str:
@@ -40,27 +99,19 @@ def name_of(test: str) -> str:
 
 def run(pytester: pytest.Pytester, *options: str, within: bool = False) -> pytest.RunResult:
     """In a process of its own, or `within` this one, for what fails before it begins."""
-    plugin = () if INSTALLED else ("-p", "loophound.pytest_plugin")
-    if "asyncio" not in options:
-        options = ("-p", "no:asyncio", *options)  # which warns where it has no settings
     runner = pytester.runpytest_inprocess if within else pytester.runpytest_subprocess
-    return runner(*plugin, "-p", "no:cacheprovider", "-p", "no:randomly", *options)
+    return runner(*switches(options), *options)
 
 
-def guarded(pytester: pytest.Pytester, *options: str) -> Outcome:
-    """With `--fail-on-stall`."""
-    result = run(pytester, "--fail-on-stall", "--stall-json=stalls.json", *options)
-    return Outcome(result, json.loads((pytester.path / "stalls.json").read_text())["stalls"])
+def guarded(pytester: pytest.Pytester, source: str, *options: str) -> Outcome:
+    return start(pytester, "suite", source, *options).outcome()
 
 
-def suite(pytester: pytest.Pytester, name: str) -> dict[str, int]:
-    """Copy a suite; gives the lines on which its tests block, by their names."""
+def suite(name: str) -> tuple[str, dict[str, int]]:
+    """The text of a suite, and the lines on which its tests block, by their names."""
     source = (SUITES / f"{name}.py").read_text()
-    pytester.makepyfile(**{f"test_{name}": source})
-    lines = (pytester.path / f"test_{name}.py").read_text().splitlines()
-    return {
-        test: number
-        for number, line in enumerate(lines, 1)
-        if "  # test_" in line
-        for test in NAMED.findall(line.rpartition("  # ")[2])
-    }
+    lines: dict[str, int] = {}
+    for number, line in enumerate(source.splitlines(), 1):
+        for names in NAMES.findall(line):
+            lines |= dict.fromkeys(names.split(), number)
+    return source, lines

@@ -18,65 +18,66 @@ import time
 
 async def show():
     await asyncio.sleep(0.03)
-    time.sleep(0.25)
+    time.sleep(0.2)
 
 def test_show():
     asyncio.run(show())
 """
 
 
-def test_a_failure_reads_well(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_shop=BLOCKING)
-    result = run(pytester, "--fail-on-stall", ".")
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "loophound: a test that blocks an event loop for 100 ms fails",
-            "loophound: armed: a block of the self-check was seen",
-            "BLOCKED * ms · sleep · test_shop.py:6 in show",
-            "  test_shop.py",
-            "    4  async def show():",
-            "    5      await asyncio.sleep(0.03)",
-            "  > 6      time.sleep(0.25)",
-            "  during: call of test_shop.py::test_show (limit 100 ms)",
-            "  stack: * > test_shop.py:9 in test_show > * > test_shop.py:6 in show",
-            "  evidence: on the CPU * of the time, in system call clock_nanosleep, *captured by the *",
-            "  remedy: *await asyncio.sleep*",
-            "=* stalls of the event loop =*",
-            "worst*times*verdict*cause*where*test",
-            "* ms*1*failed*sleep*test_shop.py:6 in show*test_shop.py::test_show (call)",
-            "FAILED test_shop.py::test_show - Failed: BLOCKED*",
-        ]
-    )
+OF_ITS_OWN = """
+def test_fails_by_itself():
+    asyncio.run(show())
+    assert 1 + 1 == 3
+
+import pytest
+
+@pytest.mark.allow_blocking("it is old")
+def test_allowed():
+    asyncio.run(show())
+"""
 
 
-def test_a_test_that_fails_by_itself_keeps_its_failure(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(BLOCKING + "    assert 1 + 1 == 3\n")
-    result = guarded(pytester).result
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E       assert (1 + 1) == 3", "* Captured stalls call *", "BLOCKED * · sleep *"])
-
-
-def test_files_and_annotations(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_run_writes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    pytester.makepyfile(test_shop=BLOCKING)
-    outcome = guarded(pytester, "--junitxml=junit.xml")
-    outcome.result.stdout.fnmatch_lines(
-        ["::error file=test_shop.py,line=6,title=Event loop blocked::BLOCKED * · sleep *"]
+    outcome = guarded(pytester, BLOCKING + OF_ITS_OWN, "--junitxml=junit.xml", "--stall-report=full", "-ra")
+    assert (outcome.counts["failed"], outcome.counts["passed"]) == (2, 1)
+    outcome.match(
+        "loophound: a test that blocks an event loop for 100 ms fails",
+        "loophound: armed: a block of the self-check was seen",
+        "BLOCKED * ms · sleep · test_suite.py:7 in show",
+        "  test_suite.py",
+        "    5  async def show():",
+        "    6      await asyncio.sleep(0.03)",
+        "  > 7      time.sleep(0.2)",
+        "  during: call of test_suite.py::test_show (limit 100 ms)",
+        "  stack: * > test_suite.py:10 in test_show > * > test_suite.py:7 in show",
+        "  evidence: on the CPU * of the time, in system call clock_nanosleep, *captured by the *",
+        "  remedy: *await asyncio.sleep*",
+        # A test that fails by itself keeps its failure.
+        "E       assert (1 + 1) == 3",
+        "* Captured stalls call *",
+        "BLOCKED * · sleep *",
+        "=* stalls of the event loop =*",
+        "worst*times*verdict*cause*where*test",
+        "* ms*2*failed*sleep*test_suite.py:7 in show*test_suite.py::test_* (call) and 1 more",
+        # In full.
+        "BLOCKED * · sleep *",
+        "  > 7 *",
+        "  allowed: it is old",
+        "::error file=test_suite.py,line=7,title=Event loop blocked::BLOCKED * · sleep *",
+        "FAILED test_suite.py::test_show - Failed: BLOCKED*",
     )
-    [told] = ElementTree.parse(pytester.path / "junit.xml").iter("property")
-    assert told.get("name") == "stall"
-    assert (told.get("value") or "").endswith(" · sleep · test_shop.py:6 in show · call · failed")
-    written = json.loads((pytester.path / "stalls.json").read_text())
+    told = list(ElementTree.parse(pytester.path / "suite/junit.xml").iter("property"))
+    assert [property.get("name") for property in told] == ["stall"] * 3
+    assert [(property.get("value") or "").rpartition(" · sleep · ")[2] for property in told] == [
+        "test_suite.py:7 in show · call · failed",
+        "test_suite.py:7 in show · call · failed",
+        "test_suite.py:7 in show · call · allowed (it is old)",
+    ]
+    written = json.loads((pytester.path / "suite/stalls.json").read_text())
     assert (written["schema"], written["limit_ms"], written["problems"]) == ("loophound.pytest/1", 100, [])
-    assert outcome.stalls[0]["stall"]["schema"] == "loophound.stall/1"
-
-
-def test_stalls_that_fail_nothing_are_told_when_asked_for(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import pytest\npytestmark = pytest.mark.allow_blocking('it is old')\n" + BLOCKING)
-    result = run(pytester, "--fail-on-stall", "--stall-report=full")
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["* allowed *", "BLOCKED * · sleep *", "  >  9 *", "  allowed: it is old"])
+    assert {told["stall"]["schema"] for told in outcome.stalls} == {"loophound.stall/1"}
 
 
 def test_known_stalls_warn_and_new_ones_fail(pytester: pytest.Pytester) -> None:
@@ -92,8 +93,9 @@ def test_known_stalls_warn_and_new_ones_fail(pytester: pytest.Pytester) -> None:
 
     # Lines may move.
     pytester.makepyfile(test_shop="\n\nX = 1\n" + BLOCKING.replace("time.sleep", "X; time.sleep"))
-    known = run(pytester, *options)
-    known.assert_outcomes(passed=1)
+    known = run(pytester, *options, "-W", "error")
+    known.assert_outcomes(passed=1, warnings=1)
+    known.stdout.fnmatch_lines(["test_shop.py::test_show", "*test_shop.py:8: StallWarning: BLOCKED * · sleep *"])
     known.stdout.fnmatch_lines(["*known*sleep*in show*"])
 
     pytester.makepyfile(test_shop=BLOCKING.replace("def show", "def other").replace("run(show", "run(other"))

@@ -2,90 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from tests.pytest_plugin.running import Outcome, guarded, suite
+from tests.pytest_plugin.running import Outcome, guarded, start, suite
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
 
 ATTEMPTS = 3
+STRICT, AUTO = ("-p", "asyncio", "--asyncio-mode=strict"), ("-p", "asyncio", "--asyncio-mode=auto")
+BAD: dict[str, tuple[str, ...]] = {
+    "bad_loops": (),
+    "bad_calls": (),
+    "bad_fixtures": (),
+    "bad_clients": (),
+    "asyncio_strict": STRICT,
+    "asyncio_auto": AUTO,
+}
 
 
-def until_undisturbed(pytester: pytest.Pytester, expected: dict[str, int], *options: str) -> Outcome:
-    """Again where the machine took the CPU, but never with another culprit."""
+def together(pytester: pytest.Pytester, names: Iterable[str]) -> dict[str, Outcome]:
+    """Most of a run's time is spent asleep, so that several take hardly longer than one."""
+    started = {name: start(pytester, name, suite(name)[0], *BAD.get(name, ())) for name in names}
+    return {name: run.outcome() for name, run in started.items()}
+
+
+def check(pytester: pytest.Pytester, name: str, outcome: Outcome) -> None:
+    """Every test that blocks has failed, at its line. Again where the machine took the CPU from one."""
+    expected = suite(name)[1]
+    missing = set(expected)
     for _ in range(ATTEMPTS):
-        outcome = guarded(pytester, *options)
         failed = outcome.failed()
-        assert {name: line and expected.get(name) for name, line in failed.items()} == failed
-        if not outcome.is_disturbed:
-            break
-    return outcome
+        assert failed == {test: expected.get(test) for test in failed}
+        missing -= failed.keys()
+        if not missing:
+            return
+        # It was let off, and the run says why.
+        assert all(outcome.told(test) for test in missing), (missing, outcome.lines)
+        outcome = start(pytester, name, suite(name)[0], *BAD[name], "-k", " or ".join(missing)).outcome()
+    pytest.fail(f"{name}: {missing} did not fail: {outcome.stalls}")
 
 
 def test_every_bad_test_fails_at_its_line(pytester: pytest.Pytester) -> None:
-    expected = suite(pytester, "bad")
-    outcome = until_undisturbed(pytester, expected)
-    assert outcome.failed() == expected
-    counts = outcome.result.parseoutcomes()
-    # The test of anyio runs on two loops, and so does the one of its fixture.
-    assert counts["failed"] + counts["errors"] == len(expected) + 2
-    # One passes before its fixture fails in its teardown.
-    assert counts["passed"] == 1
-    assert during(outcome, "test_set_up") == ["setup of set_up"]
-    assert during(outcome, "test_torn_down") == ["teardown of torn_down"]
-    assert during(outcome, "test_inner") == ["setup of inner"]
-    assert during(outcome, "test_setup_method") == ["setup of setup_method"]
-    assert during(outcome, "test_last_statement") == ["call of "]
+    outcomes = together(pytester, BAD)
+    for name, outcome in outcomes.items():
+        check(pytester, name, outcome)
+    assert sum(len(suite(name)[1]) for name in BAD) >= 60
 
-
-def during(outcome: Outcome, test: str) -> list[str]:
-    return [f"{told['phase']} of {told['fixture']}" for told in outcome.told(test)]
+    fixtures, strict = outcomes["bad_fixtures"], outcomes["asyncio_strict"]
+    told = {name: fixtures.during(name) for name in suite("bad_fixtures")[1]}
+    assert told == {
+        "test_set_up": ["setup of set_up"],
+        "test_torn_down": ["teardown of torn_down"],
+        "test_inner": ["setup of inner"],
+        "test_finalizer": ["teardown of finalized"],
+        "test_first_of_class": ["setup of of_class"],
+        "test_setup_method": ["setup of setup_method"],
+        "test_unittest": ["call of "],  # of which unittest's own setUp() is a part
+        "test_async_set_up": ["call of "],
+        "test_async_teardown": ["call of "],
+        "test_isolated": ["call of "],
+        "test_last": ["teardown of session"],
+    }
+    assert strict.during("test_set_up") == ["setup of database"]
+    assert strict.during("test_torn_down") == ["teardown of server"]
+    assert strict.during("test_session_fixture") == ["setup of broker"]
+    assert outcomes["bad_clients"].during("test_anyio_teardown") == ["teardown of anyio_teardown"] * 2
 
 
 def test_no_good_test_fails(pytester: pytest.Pytester) -> None:
-    suite(pytester, "good")
-    outcome = guarded(pytester)
-    counts = outcome.result.parseoutcomes()
-    assert outcome.result.ret == 0
-    assert counts["xfailed"] == 1
-    assert {told["stall"]["cause"] for told in outcome.told("test_stopped")} == {"suspended"}
-    assert [told["verdict"] for told in outcome.told("test_allowed")] == ["allowed"]
-    assert outcome.told("test_allowed_block") == []
-    assert [told["verdict"] for told in outcome.stalls if not told["test"]] == ["elsewhere"]
-
-
-def test_pytest_asyncio(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("pytest_asyncio")
-    expected = suite(pytester, "with_pytest_asyncio")
-    outcome = until_undisturbed(pytester, expected, "-p", "asyncio")
-    assert outcome.failed() == expected
-    assert during(outcome, "test_set_up") == ["setup of database"]
-    assert during(outcome, "test_torn_down") == ["teardown of server"]
+    outcomes = together(pytester, ["good_loops", "good_allowed"])
+    loops, allowed = outcomes.values()
+    for outcome in outcomes.values():
+        assert outcome.returned == 0, outcome.lines
+    assert loops.counts["passed"] + allowed.counts["passed"] >= 35
+    assert loops.counts["skipped"] == allowed.counts["xfailed"] == 1
+    assert {told["stall"]["cause"] for told in loops.told("test_stopped")} == {"suspended"}
+    assert [told["verdict"] for told in loops.stalls if not told["test"]] == ["elsewhere"]
+    for test in ("test_allowed", "test_allowed_class"):
+        assert [told["verdict"] for told in allowed.told(test)] == ["allowed"]
+    assert allowed.told("test_allowed_block") == []
 
 
 def test_workers_of_xdist_report_to_the_controller(pytester: pytest.Pytester) -> None:
-    pytest.importorskip("xdist")
-    pytester.makepyfile(
-        """
-        import asyncio, time, pytest
+    source = """
+import asyncio, time, pytest
 
-        async def main():
-            await asyncio.sleep(0.03)
-            time.sleep(0.3)
+async def main():
+    await asyncio.sleep(0.03)
+    time.sleep(0.2)
 
-        @pytest.mark.parametrize("number", range(4))
-        def test_it(number):
-            asyncio.run(main())
+@pytest.mark.parametrize("number", range(4))
+def test_it(number):
+    asyncio.run(main())
 
-        @pytest.mark.stall_limit("x")
-        def test_of_a_bad_marker():
-            pass
-        """
-    )
-    outcome = guarded(pytester, "-n2", "-rfE")
-    outcome.result.assert_outcomes(failed=4, errors=1)
-    assert {told["stall"]["culprit"]["line"] for told in outcome.stalls} == {5}
+@pytest.mark.stall_limit("x")
+def test_of_a_bad_marker():
+    pass
+"""
+    outcome = guarded(pytester, source, "-p", "xdist", "-n2", "-rfE")
+    assert (outcome.counts["failed"], outcome.counts["errors"]) == (4, 1)
+    assert {told["stall"]["culprit"]["line"] for told in outcome.stalls} == {6}
     assert len({told["stall"]["pid"] for told in outcome.stalls}) == 2
-    outcome.result.stdout.fnmatch_lines(["* stalls of the event loop *", "worst*", "*main*test_it* and 3 more"])
-    outcome.result.stdout.fnmatch_lines(["*stall_limit takes one number of milliseconds; got stall_limit('x')"])
+    outcome.match("* stalls of the event loop *", "worst*", "*main*test_it* and 3 more")
+    outcome.match("*stall_limit takes one number of milliseconds; got stall_limit('x')")
