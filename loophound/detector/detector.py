@@ -19,6 +19,7 @@ from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
 from loophound.detector.adapters.snapshots import Loops, Requests, snapshot_of
 from loophound.detector.adapters.tasks import Tasks
+from loophound.detector.adapters.trio_runs import TrioRun, WatchedTrio
 from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
 from loophound.detector.allowances import Allowance, Allowances
@@ -309,7 +310,8 @@ class Detector:
         slot = None
         if self._link is not None:
             slot = self._link.page.occupy(self._this_thread_state(), threading.get_native_id(), kind_of(loop))
-        watched = WatchedLoop(loop, base=base, threshold_ns=self.threshold_ns, slot=slot)
+        kind = WatchedTrio if isinstance(loop, TrioRun) else WatchedLoop
+        watched = kind(loop, base=base, threshold_ns=self.threshold_ns, slot=slot)
         served = self._served.get(id(loop))
         watched.exchanges = served.exchanges if served is not None else None
         self._loops.append(watched)

@@ -17,10 +17,10 @@ from loophound.detector.facts import Sampled
 from loophound.detector.records import Stall
 from loophound.detector.report import Reporter, Scene, make_origin
 from loophound.observer.attach import Attachment
-from loophound.observer.page import ON_ASYNCIO, ON_UVLOOP, Slot
+from loophound.observer.page import ON_ASYNCIO, ON_TRIO, ON_UVLOOP, Slot
 from loophound.source import SourceLines
 
-LOOP_NAMES = {ON_ASYNCIO: "asyncio", ON_UVLOOP: "uvloop.Loop"}
+LOOP_NAMES = {ON_ASYNCIO: "asyncio", ON_UVLOOP: "uvloop.Loop", ON_TRIO: "trio.run"}
 
 
 class Announcer:

@@ -23,7 +23,7 @@ _GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORT
 _NAMES = 16  # the second half of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
 
-ON_ASYNCIO, ON_UVLOOP, ON_OTHER = 0, 1, 2
+ON_ASYNCIO, ON_UVLOOP, ON_OTHER, ON_TRIO = 0, 1, 2, 3
 
 
 class Slot:

@@ -27,7 +27,7 @@ from loophound.observer.attach import Attachment, Descriptors, enlarge
 from loophound.observer.layout import Layout
 from loophound.observer.memory import ProcessMemory
 from loophound.observer.messages import Encoder, greeting
-from loophound.observer.page import ON_ASYNCIO, Page, Slot
+from loophound.observer.page import ON_ASYNCIO, ON_TRIO, Page, Slot
 from loophound.observer.states import LoopState, judge
 from loophound.observer.walk import Thread, Walk, Walker
 from loophound.times import iso_of
@@ -38,6 +38,7 @@ RETRY_NS = 250_000_000  # when what was seen so far accuses nobody for a second 
 MOST_OTHER_THREADS = 32
 OTHER_FRAMES = 24
 LOWEST_PAUSE_NS = 2_000_000
+CALLERS = {ON_ASYNCIO: "Handle._run", ON_TRIO: "unrolled_run"}  # of a callback, or of a task's step
 # In these a loop stands since its last beat.
 STANDING = frozenset({LoopState.BLOCKED, LoopState.STARVED, LoopState.STOPPED})
 
@@ -261,7 +262,7 @@ class Watched:
             frames=walk.frames,
             base=base,
             idle=idle,
-            unit=0 if idle else walk.owners[base],
+            unit=0 if idle or slot.kind == ON_TRIO else walk.owners[base],  # from inside, trio's task is not known
             turn=walk.turn,
             cpu_ns=cpu_ns,
             runqueue_ns=runqueue_ns,
@@ -329,6 +330,7 @@ def is_idle(walk: Walk, base: int, kind: int) -> bool:
     """As the sampler inside the process has it: no frame above the loop's machinery."""
     if len(walk.frames) <= base or base < 1:
         return True
-    if kind != ON_ASYNCIO or walk.frames[base - 1].function == "Handle._run":
+    caller = CALLERS.get(kind)
+    if caller is None or walk.frames[base - 1].function == caller:
         return False
-    return all(is_of_the_loop(frame.file) for frame in walk.frames[base:])
+    return kind == ON_TRIO or all(is_of_the_loop(frame.file) for frame in walk.frames[base:])

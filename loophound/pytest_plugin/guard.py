@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 from warnings import WarningMessage
 
@@ -72,6 +75,7 @@ class Guard:
     def pytest_runtestloop(self, session: pytest.Session) -> Phase:
         if session.config.option.collectonly or self._config.pluginmanager.hasplugin("dsession") or not session.items:
             return (yield)
+        _load_trio_for(session.items)
         limits_ms = [rules.limit_ms for rules in self._rules_by_item.values()]
         watch = Watch(
             min(limits_ms, default=self._settings.limit_ms),
@@ -221,6 +225,14 @@ class Guard:
             step.ended_ns = time.monotonic_ns()
         if live is not None:
             live.over = True
+
+
+def _load_trio_for(items: list[pytest.Item]) -> None:
+    """Its runs are told from when it is imported, and anyio's plugin would do so in the midst of a test."""
+    uses_anyio = any("anyio_backend" in getattr(item, "fixturenames", ()) for item in items)
+    if uses_anyio and "trio" not in sys.modules:
+        with suppress(ImportError):
+            importlib.import_module("trio")
 
 
 def plain_name(fixture: str) -> str:

@@ -18,6 +18,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "bad_calls": (),
     "bad_fixtures": (),
     "bad_clients": (),
+    "bad_trio": (),
     "asyncio_strict": STRICT,
     "asyncio_auto": AUTO,
 }
@@ -73,16 +74,16 @@ def test_every_bad_test_fails_at_its_line(pytester: pytest.Pytester) -> None:
 
 
 def test_no_good_test_fails(pytester: pytest.Pytester) -> None:
-    outcomes = together(pytester, ["good_loops", "good_allowed"])
-    loops, allowed = outcomes.values()
+    outcomes = together(pytester, ["good_loops", "good_allowed", "good_trio"])
+    loops, allowed, trio = outcomes.values()
     for outcome in outcomes.values():
         assert outcome.returned == 0, outcome.lines
-    assert loops.counts["passed"] + allowed.counts["passed"] >= 35
+    assert sum(outcome.counts["passed"] for outcome in outcomes.values()) >= 45
     assert loops.counts["skipped"] == allowed.counts["xfailed"] == 1
     assert {told["stall"]["cause"] for told in loops.told("test_stopped")} == {"suspended"}
     assert [told["verdict"] for told in loops.stalls if not told["test"]] == ["elsewhere"]
-    for test in ("test_allowed", "test_allowed_class"):
-        assert [told["verdict"] for told in allowed.told(test)] == ["allowed"]
+    for told in (allowed.told("test_allowed"), allowed.told("test_allowed_class"), trio.told("test_allowed")):
+        assert [one["verdict"] for one in told] == ["allowed"]
     assert allowed.told("test_allowed_block") == []
 
 

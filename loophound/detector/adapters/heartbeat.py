@@ -38,10 +38,12 @@ class Crowd:
 class WatchedLoop:
     """Made on the loop's own thread, when it starts to run."""
 
+    may_be_a_guest = False  # of another loop, whose code stands where its own would
+
     def __init__(self, loop: asyncio.AbstractEventLoop, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
         thread = threading.current_thread()
         self.loop = loop
-        self.loop_name = f"{type(loop).__module__.partition('.')[0]}.{type(loop).__name__}"
+        self.loop_name = self.name_of(loop)
         self.thread_name = thread.name
         self.ident = threading.get_ident()
         self.native_id = threading.get_native_id()
@@ -63,6 +65,10 @@ class WatchedLoop:
         if slot is not None:
             slot.names = (self.loop_name, self.thread_name)
             slot.base, slot.beat_ns = base, self.first_beat.at_ns
+
+    @staticmethod
+    def name_of(loop: object) -> str:
+        return f"{type(loop).__module__.partition('.')[0]}.{type(loop).__name__}"
 
     def ask(self, due_ns: int) -> None:
         """Have the loop call `beat` at its next turn. Called by the watchdog."""

@@ -2,8 +2,8 @@
 
 `run_forever` is where each run passes through, also run_until_complete, asyncio.run,
 anyio's portals and uvloop. It is replaced while at least one watch is installed, and put
-back with the last. A loop with a true attribute `may_block` is passed over: it runs what blocks so that
-other loops need not.
+back with the last. Runs of trio are told by an instrument. A loop with a true attribute `may_block`
+is passed over: it runs what blocks so that other loops need not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from loophound.detector.adapters.heartbeat import depth_of
-from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_UVLOOP
+from loophound.detector.adapters.trio_runs import RunInstrument, TrioRun, wrap_setup
+from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_TRIO, ON_UVLOOP
 
 # Frames of asyncio between our wrapper and a callback: run_forever, _run_once, Handle._run.
 # uvloop is compiled and shows none.
@@ -54,6 +55,24 @@ def _patch() -> None:
     uvloop = _uvloop()
     if uvloop is not None:
         _wrap(uvloop.Loop)
+    undo = wrap_setup(_instrument)  # of trio, when the program has imported it
+    if undo is not None:
+        _undo.append(undo)
+
+
+def _instrument() -> RunInstrument | None:
+    watches = tuple(_installed)
+    if not watches:
+        return None
+
+    def begins(run: TrioRun, base: int) -> object:
+        return [(watch, watch.begins(run, base)) for watch in watches]  # type: ignore[arg-type]
+
+    def ends(tickets: Any) -> None:
+        for watch, ticket in reversed(tickets or []):
+            watch.ends(ticket)
+
+    return RunInstrument(begins, ends)
 
 
 def _put_back() -> None:
@@ -103,6 +122,8 @@ def running_base(loop: asyncio.AbstractEventLoop) -> int:
 def kind_of(loop: asyncio.AbstractEventLoop) -> int:
     if isinstance(loop, BaseEventLoop):
         return ON_ASYNCIO
+    if isinstance(loop, TrioRun):
+        return ON_TRIO
     uvloop = sys.modules.get("uvloop")
     return ON_UVLOOP if uvloop is not None and isinstance(loop, uvloop.Loop) else ON_OTHER
 

@@ -144,7 +144,7 @@ def _is_idle(stack: list[Place], watched: WatchedLoop) -> bool:
         return True
     if watched.machinery is None or stack[watched.base - 1][0] is watched.machinery:
         return False
-    return all(is_of_the_loop(code.co_filename) for code, _ in stack[watched.base :])
+    return watched.may_be_a_guest or all(is_of_the_loop(code.co_filename) for code, _ in stack[watched.base :])
 
 
 def _locate(code: CodeType, instruction: int) -> CodeFrame:

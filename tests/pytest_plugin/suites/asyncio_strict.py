@@ -1,4 +1,4 @@
-"""Tests of pytest-asyncio in its strict mode, of all loop scopes; the ones that block do so on the line that names them."""
+"""Tests of pytest-asyncio in its strict mode, of all loop scopes; who blocks does so on the line that names it."""
 
 from __future__ import annotations
 

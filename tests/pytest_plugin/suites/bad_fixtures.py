@@ -74,7 +74,7 @@ def finalized(request: pytest.FixtureRequest) -> None:
         await turn()
         time.sleep(BLOCK_S)  # test_finalizer
 
-    request.addfinalizer(lambda: asyncio.run(main()))
+    request.addfinalizer(lambda: asyncio.run(main()))  # noqa: PT021 - meant
 
 
 def test_set_up(set_up: None) -> None: ...

@@ -19,8 +19,8 @@ import anyio
 import pytest
 import uvloop
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from aiohttp.test_utils import TestClient as AiohttpClient
+from aiohttp.test_utils import TestServer
 from fastapi import FastAPI
 from fastapi.testclient import TestClient as FastAPIClient
 from starlette.applications import Starlette

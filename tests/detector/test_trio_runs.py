@@ -1,0 +1,78 @@
+"""Runs of trio, seen through its instruments."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from loophound.detector.adapters.loops import LoopWatch
+from loophound.detector.adapters.trio_runs import LOOP_FUNCTION, TrioRun, WatchedTrio
+
+trio = pytest.importorskip("trio")
+
+S = 1_000_000_000
+
+
+def test_a_run_is_told_on_its_thread_and_nothing_is_left_behind() -> None:
+    before = trio._core._run.setup_runner
+    told: list[Any] = []
+    watch = LoopWatch(
+        lambda run, base: told.append(("begins", run.is_running(), base, threading.current_thread().name)),
+        lambda ticket: told.append(("ends", ticket)),
+    )
+    watch.install()
+    try:
+        trio.run(trio.sleep, 0)
+        told.append("between")
+        thread = threading.Thread(target=trio.run, args=(trio.sleep, 0), name="other")
+        thread.start()
+        thread.join()
+    finally:
+        watch.remove()
+    begun = [entry for entry in told if entry[0] == "begins"]
+    assert [(entry[1], entry[3]) for entry in begun] == [(True, "MainThread"), (True, "other")]
+    assert all(entry[2] > 2 for entry in begun)
+    assert [entry if isinstance(entry, str) else entry[0] for entry in told] == [
+        "begins", "ends", "between", "begins", "ends",
+    ]  # fmt: skip
+    assert trio._core._run.setup_runner is before
+
+
+def test_a_run_that_waits_is_answered_for_and_a_busy_one_answers_when_it_waits() -> None:
+    watched: list[WatchedTrio] = []
+
+    def begins(run: Any, base: int) -> TrioRun:
+        watched.append(WatchedTrio(run, base=base, threshold_ns=S, slot=None))
+        return watched[0]._run
+
+    async def main() -> None:
+        [run] = watched
+        assert run.machinery is not None
+        assert run.machinery.co_name == LOOP_FUNCTION
+        run.ask(S)
+        assert not run.answers  # it is busy, with this
+        await trio.sleep(0)
+        assert len(run.answers) == 1
+        done = trio.Event()
+
+        def ask() -> None:
+            run.ask(2 * S)
+            trio.from_thread.run_sync(done.set)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, ask)
+            await done.wait()
+        assert len(run.answers) == 2
+
+    watch = LoopWatch(begins, lambda run: None)
+    watch.install()
+    try:
+        trio.run(main)
+    finally:
+        watch.remove()
+    [run] = watched
+    run.ask(3 * S)
+    assert run.loop_name == "trio.run"
+    assert [type(answer).__name__ for answer in run.answers] == ["LoopBeat", "LoopBeat", "LoopStopped"]
