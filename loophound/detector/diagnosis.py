@@ -76,8 +76,11 @@ def was_kept_out(p: Portrait) -> bool:
     """Another thread computed and did not hand over the GIL."""
     if p.cpu is None or p.cpu >= LITTLE:
         return False
+    if p.from_outside and p.waits[Wait.GIL] >= MOST:
+        return True
     # Whoever waits for the GIL asks for it every 5 ms, and on a crowded machine waits for a CPU each time.
-    if p.from_outside and p.waits[Wait.GIL] >= MOST * (1.0 - (p.runqueue or 0.0)):
+    given = 1.0 - (p.runqueue or 0.0)
+    if p.from_outside and p.waits[Wait.GIL] >= MOST * given and p.cpu < LITTLE * given:
         return True
     if p.others_cpu is None or p.others_cpu < MOST:
         return False

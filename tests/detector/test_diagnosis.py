@@ -223,6 +223,16 @@ def test_contention_names_the_thread_that_computed() -> None:
     assert finding.gil_held
 
 
+def test_contention_on_a_crowded_machine_is_no_c_call_of_the_loop() -> None:
+    # Each time it asks for the GIL it waits for a CPU; the thread that has the GIL gets little of one too.
+    world = World().rests(53)
+    for _ in range(60):
+        doing = Doing(others_cpu=0.35, gil_held=True, in_call=True, others=(spinning(),))
+        world.does(20, doing, waiting=ON_GIL).does(32, doing, runqueue=1.0)
+    finding = world.finding()
+    assert (finding.cause, finding.culprit) == (Cause.CONTENTION, None)
+
+
 def test_contention_of_an_idle_loop_is_told_too() -> None:
     doing = Doing(frames=(), unit=0, idle=True, waiting=ON_GIL, gil_held=True, others_cpu=1.0, others=(spinning(),))
     [finding] = World().rests(53).does(300, doing).findings()
