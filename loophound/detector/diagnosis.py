@@ -79,9 +79,8 @@ def was_kept_out(p: Portrait) -> bool:
     if p.from_outside and p.waits[Wait.GIL] >= MOST:
         return True
     # Whoever waits for the GIL asks for it every 5 ms, and on a crowded machine waits for a CPU each time.
-    given = 1.0 - (p.runqueue or 0.0)
-    if p.from_outside and p.waits[Wait.GIL] >= MOST * given and p.cpu < LITTLE * given:
-        return True
+    if p.from_outside and p.unseen_at_once >= MOST and p.cpu < NEARLY_NONE:
+        return p.waits[Wait.GIL] > max(HARDLY_EVER, p.waited)
     if p.others_cpu is None or p.others_cpu < MOST:
         return False
     if p.idle >= MOST and p.runnable is not None and p.waits[Wait.GIL] < LITTLE:

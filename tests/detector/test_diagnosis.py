@@ -225,10 +225,10 @@ def test_contention_names_the_thread_that_computed() -> None:
 
 def test_contention_on_a_crowded_machine_is_no_c_call_of_the_loop() -> None:
     # Each time it asks for the GIL it waits for a CPU; the thread that has the GIL gets little of one too.
+    doing = Doing(others_cpu=0.35, gil_held=True, in_call=True, others=(spinning(),))
     world = World().rests(53)
     for _ in range(60):
-        doing = Doing(others_cpu=0.35, gil_held=True, in_call=True, others=(spinning(),))
-        world.does(20, doing, waiting=ON_GIL).does(32, doing, runqueue=1.0)
+        world.does(20, doing, waiting=ON_GIL).does(8, doing, waiting=ON_FUTEX).does(22, doing, runqueue=1.0)
     finding = world.finding()
     assert (finding.cause, finding.culprit) == (Cause.CONTENTION, None)
 

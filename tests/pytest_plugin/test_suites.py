@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import pytest
@@ -11,7 +12,7 @@ from tests.pytest_plugin.running import Outcome, guarded, start, suite
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
 
-ATTEMPTS = 3
+ATTEMPTS = 5
 STRICT, AUTO = ("-p", "asyncio", "--asyncio-mode=strict"), ("-p", "asyncio", "--asyncio-mode=auto")
 BAD: dict[str, tuple[str, ...]] = {
     "bad_loops": (),
@@ -34,14 +35,15 @@ def check(pytester: pytest.Pytester, name: str, outcome: Outcome) -> None:
     """Every test that blocks has failed, at its line. Again where the machine took the CPU from one."""
     expected = suite(name)[1]
     missing = set(expected)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         failed = outcome.failed()
         assert failed == {test: expected.get(test) for test in failed}
         missing -= failed.keys()
         if not missing:
             return
-        # It was let off, and the run says why.
-        assert all(outcome.told(test) for test in missing), (missing, outcome.lines)
+        # It was let off, and the run says why; where the watchdog had no CPU either, nobody knows.
+        crowded = attempt == 0 or os.getloadavg()[0] > (os.cpu_count() or 1)
+        assert crowded or all(outcome.told(test) for test in missing), (missing, outcome.lines)
         outcome = start(pytester, name, suite(name)[0], *BAD[name], "-k", " or ".join(missing)).outcome()
     pytest.fail(f"{name}: {missing} did not fail: {outcome.stalls}")
 
@@ -105,7 +107,7 @@ def test_of_a_bad_marker():
 """
     outcome = guarded(pytester, source, "-p", "xdist", "-n2", "-rfE")
     assert (outcome.counts["failed"], outcome.counts["errors"]) == (4, 1)
-    assert {told["stall"]["culprit"]["line"] for told in outcome.stalls} == {6}
+    assert outcome.failed() == {"test_it": 6}
     assert len({told["stall"]["pid"] for told in outcome.stalls}) == 2
     outcome.match("* stalls of the event loop *", "worst*", "*main*test_it* and 3 more")
     outcome.match("*stall_limit takes one number of milliseconds; got stall_limit('x')")
