@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from loophound.config import Config
     from loophound.detector.detector import Detector
     from loophound.detector.records import BlockingCall, Stall
-    from loophound.errors import BlockingCallError
+    from loophound.errors import BlockingCallError, StallLimitExceeded
     from loophound.middleware.blocking_calls import BlockingCallMiddleware
     from loophound.middleware.offload import OffloadMiddleware
     from loophound.offloading.errors import (
@@ -41,6 +41,7 @@ __all__ = [
     "OffloadMiddleware",
     "BlockingCallMiddleware",
     "BlockingCallError",
+    "StallLimitExceeded",
     "OffloadError",
     "OffloadPicklingError",
     "OffloadQueueFullError",
@@ -63,6 +64,7 @@ _HOMES = {
     "OffloadMiddleware": "loophound.middleware.offload",
     "BlockingCallMiddleware": "loophound.middleware.blocking_calls",
     "BlockingCallError": "loophound.errors",
+    "StallLimitExceeded": "loophound.errors",
     "OffloadError": "loophound.offloading.errors",
     "OffloadPicklingError": "loophound.offloading.errors",
     "OffloadQueueFullError": "loophound.offloading.errors",

@@ -298,6 +298,12 @@ class Config:
         metavar="SECONDS",
         minimum=0.1,
     )
+    stall_limit: float | None = option(
+        None,
+        "Interrupt code that blocks an event loop for longer, where Python allows; its request gets 503.",
+        metavar="SECONDS",
+        above=0,
+    )
     record: str | None = option(None, "Append each stall to this file, one JSON record a line.", metavar="FILE")
     ledger: str | None = option(
         None,
@@ -354,6 +360,10 @@ class Config:
             check(name, value)
         if self.record is not None and self.detect_blocking is None:
             raise ConfigError("--record writes what the detector finds: add --detect-blocking")
+        if self.stall_limit is not None:
+            if self.threshold_ms is None:
+                raise ConfigError("--stall-limit interrupts what the detector finds: add --detect-blocking")
+            check_stall_limit(self.stall_limit, self.threshold_ms)
         if self.ledger is not None and self.detect_blocking is None:
             raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
         if self.ledger is not None and self.detect_blocking == "calls":
@@ -413,6 +423,15 @@ class Config:
             raise ConfigError(
                 f"--ssl-cert-reqs {self.ssl_cert_reqs} wants to know whose certificates: add --ssl-ca-certs"
             )
+
+
+def check_stall_limit(limit_s: float | None, threshold_ms: float) -> None:
+    """Raises ConfigError for a limit that no stall could exceed before it counts as one."""
+    if limit_s is not None and limit_s * 1000 < 2 * threshold_ms:
+        raise ConfigError(
+            f"--stall-limit is at least twice the threshold of --detect-blocking, which is {threshold_ms:g} ms;"
+            f" got {limit_s:g} s"
+        )
 
 
 @cache

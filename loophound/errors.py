@@ -33,3 +33,21 @@ class BlockingCallError(RuntimeError):
     """A synchronous call within a request was refused before it happened: `action="raise"` of the
     BlockingCallMiddleware. The message names the call, the line that makes it, and what to write instead.
     """
+
+
+class StallLimitExceeded(BaseException):
+    """Raised in code that has blocked its event loop for longer than the stall limit.
+
+    Like CancelledError it is no Exception, so that `except Exception` does not swallow it. A task ends
+    with it, and a request under `loophound serve` gets 503.
+    """
+
+    def __init__(self, limit_s: float = 0.0) -> None:
+        super().__init__(f"this code has blocked the event loop for more than {limit_s:g} s, the stall limit")
+
+
+def exceeds_stall_limit(error: BaseException) -> bool:
+    """Whether the error, or one in a group, is a StallLimitExceeded."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(StallLimitExceeded) is not None
+    return isinstance(error, StallLimitExceeded)

@@ -85,6 +85,7 @@ def serve_here(
                     hosting=hosting,
                     observer=observer,
                     worker=worker,
+                    stall_limit_s=config.stall_limit,
                 )
             )
             hooks = detector.hooks

@@ -36,6 +36,7 @@ def detection(
     observer: str | None = None,
     worker: int = 0,
     sums: bool = True,
+    stall_limit_s: float | None = None,
 ) -> Iterator[Detector]:
     """Watch every loop of the process meanwhile. Raises ConfigError when `record` cannot be
     written, there is no directory for `ledger`, or [tool.loophound] in pyproject.toml is wrong.
@@ -62,6 +63,7 @@ def detection(
         observer=True if observer is None else observer,
         hosting=hosting,
         worker=worker,
+        stall_limit=stall_limit_s,
         announce=True,
         as_json=as_json,
         allowances=allowed,

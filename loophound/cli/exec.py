@@ -48,7 +48,7 @@ def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], 
     short_help="Run an asyncio program, unchanged, under the detector.",
     options_metavar="[OPTIONS] SCRIPT [ARGS]... | -m MODULE [ARGS]...",
 )
-@config_options(["detect_blocking", "record", "ledger", "feed", "metrics", "health_limit"])
+@config_options(["detect_blocking", "stall_limit", "record", "ledger", "feed", "metrics", "health_limit"])
 @click.option("--fail-on-stall", is_flag=True, help=f"Exit {STALLED_EXIT_CODE} when a clean run stalled.")
 @click.pass_obj
 def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> NoReturn:
@@ -70,6 +70,7 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
         raise ConfigError("--detect-blocking=calls is for `loophound serve`: a program has no requests")
     if threshold_ms == "stalls":
         threshold_ms = config.DEFAULT_THRESHOLD_MS
+    config.check_stall_limit(settings.get("stall_limit"), threshold_ms)
     about = {"app": " ".join(words), "command": "exec", "threshold_s": threshold_ms / 1000}
     with ExitStack() as at_end:
         shown = hosting(
@@ -81,7 +82,13 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
         if shown is not None:
             at_end.enter_context(shown)
         detector = at_end.enter_context(
-            detection(threshold_ms, settings.get("record"), settings.get("ledger"), hosting=shown)
+            detection(
+                threshold_ms,
+                settings.get("record"),
+                settings.get("ledger"),
+                hosting=shown,
+                stall_limit_s=settings.get("stall_limit"),
+            )
         )
         end = program.run(target)
     if fail_on_stall and end.code == 0 and detector.stalls:

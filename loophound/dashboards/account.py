@@ -14,6 +14,11 @@ NOBODY = "no line of the loop's code is to blame"
 _LISTED_LINES = 3
 _WORTH_TELLING_S = 0.01  # less was nobody's trouble
 _WORTH_TELLING_SHARE = 0.05
+_INTERRUPTED = {
+    "signal": "interrupted by a signal at the stall limit",
+    "exception": "interrupted by an exception at the stall limit",
+    "failed": "past the stall limit, and not to be interrupted there",
+}
 _CONTEXT_LINES = 2  # on each side of the culprit's
 
 
@@ -150,6 +155,8 @@ def _evidence(seen: Evidence, cause: Cause) -> list[str]:
         said.append(f"collected garbage for {duration(seen.gc_s)}")
     if seen.gil_held or (seen.gil_held is not None and cause is Cause.NATIVE):
         said.append("GIL held" if seen.gil_held else "GIL released")
+    if seen.interrupted is not None:
+        said.append(_INTERRUPTED.get(seen.interrupted, safe(seen.interrupted)))
     if seen.captured_by is not None:
         said.append(f"captured by the {safe(seen.captured_by)}")
     return said

@@ -24,6 +24,7 @@ from loophound.detector.adapters.watchdog import Incident, Watchdog
 from loophound.detector.adapters.work import find_work
 from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.diagnosis import Finding, diagnose
+from loophound.detector.episode import Span
 from loophound.detector.records import INNOCENT, BlockingCall, Cause, Snapshot, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
@@ -34,6 +35,8 @@ from loophound.times import now_iso
 
 if TYPE_CHECKING:
     from loophound.dashboards.recorder import RecordFile
+    from loophound.detector.adapters.interrupt import Interrupter
+    from loophound.detector.facts import Sampled
     from loophound.observer.hosting import Hosting
 
 # A beat is due five times in a threshold: a stall 20 % above it is seen at every phase. What a
@@ -58,7 +61,9 @@ class Detector:
     this process is; else the process starts its own, which shows what `hosting` says: the live
     feed, for example. Stalls in code
     that `allowances` or `loophound.allow_blocking()` cover are counted in
-    `allowed`, and not shown. Raises ConfigError for a threshold that is not above zero, or a record file
+    `allowed`, and not shown. Other code that blocks for longer than `stall_limit` seconds is interrupted by a
+    StallLimitExceeded, where Python allows; in the main thread only where `start()` is called there. Raises
+    ConfigError for a threshold that is not above zero, a limit below twice the threshold, or a record file
     that cannot be written.
     """
 
@@ -74,6 +79,7 @@ class Detector:
         as_json: bool = False,
         hosting: Hosting | None = None,
         worker: int = 0,
+        stall_limit: float | None = None,
         allowances: Sequence[Allowance] = (),
     ) -> None:
         if not 0 < threshold < float("inf"):
@@ -82,6 +88,11 @@ class Detector:
         self.interval_ns = min(
             max(self.threshold_ns // BEATS_IN_A_THRESHOLD, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS
         )
+        if stall_limit is not None and not stall_limit >= 2 * threshold:
+            raise ConfigError(
+                f"the stall limit is a number of seconds, at least twice the threshold; got {stall_limit!r}"
+            )
+        self._limit_ns = int(stall_limit * 1e9) if stall_limit is not None else None
         self.stalls = 0
         self.allowed = 0
         self.calls = 0  # flagged
@@ -131,8 +142,13 @@ class Detector:
             self._faces += self._shown
         self._stream: Stream[Incident, Stall] = Stream(self._explain, self._faces)
         self._stream.start()
+        self._interrupter = self._start_interrupter()
         self._watchdog = Watchdog(
-            threshold_ns=self.threshold_ns, interval_ns=self.interval_ns, link=self._link, report=self._stream.put
+            threshold_ns=self.threshold_ns,
+            interval_ns=self.interval_ns,
+            link=self._link,
+            report=self._stream.put,
+            interrupter=self._interrupter,
         )
         self._watchdog.start()
         if self._feeding is not None:
@@ -162,6 +178,8 @@ class Detector:
         allowing.listeners.remove(self._permit_changed)
         self._loop_watch.remove()
         self._watchdog.stop()
+        if self._interrupter is not None:
+            self._interrupter.remove()
         self._stream.close()
         if self._feeding is not None:
             self._feeding.stop()
@@ -193,6 +211,8 @@ class Detector:
         allowing.listeners.remove(self._permit_changed)
         self._loop_watch.remove()
         self._watchdog.abandon()
+        if self._interrupter is not None:
+            self._interrupter.remove()
         for watched in self._loops:
             watched.slot = None  # its beats would go on into the parent's page
         self._loops.clear()
@@ -402,6 +422,21 @@ class Detector:
             thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
         )
         return self._reporter.make(findings, scene)
+
+    def _start_interrupter(self) -> Interrupter | None:
+        if self._limit_ns is None:
+            return None
+        from loophound.detector.adapters.interrupt import Interrupter
+
+        interrupter = Interrupter(self._limit_ns, self._reporter.origin, self._link, self._is_meant)
+        interrupter.install()
+        return interrupter
+
+    def _is_meant(self, watched: WatchedLoop, sample: Sampled) -> bool:
+        """On the watchdog's thread: whether somebody allowed the block that goes on now."""
+        frames, now = sample.frames[sample.base :], Span(sample.at_ns, sample.at_ns + 1)
+        permitted = any(permit.covers(watched.ident, now, frames) for permit in list(allowing.permits))
+        return permitted or self._allowances.cover(frames)
 
     def _is_allowed(self, finding: Finding, watched: WatchedLoop) -> bool:
         if finding.sample is None or finding.cause in INNOCENT:

@@ -16,7 +16,7 @@ from loophound.detector.facts import Collected, Sampled, ThreadSampled, Work
 from loophound.detector.frames import CodeFrame
 from loophound.detector.portrait import HARDLY_EVER, MOST, Portrait, portray
 from loophound.detector.records import INNOCENT, Cause
-from loophound.detector.segments import IDLE, Segment, Weighed, cut, weigh
+from loophound.detector.segments import IDLE, Segment, Weighed, cut, unit_of, weigh
 from loophound.detector.syscalls import Wait
 
 LITTLE = 0.3
@@ -42,6 +42,7 @@ class Finding:
     gil_held: bool | None
     other_thread: ThreadSampled | None
     collection: Collected | None
+    interrupted: str | None = None  # how it was interrupted, or that this failed
 
 
 def was_suspended(p: Portrait) -> bool:
@@ -255,6 +256,7 @@ def _finding(
         work=next((p.sample.work for p in parts if p.sample.work and sample and p.sample.unit == sample.unit), None),
         gil_held=_gil_held(cause, portrait),
         other_thread=other,
+        interrupted=episode.interruptions.get(unit_of(sample)) if sample else None,
         collection=max(collections, key=lambda c: c.ended_ns - c.began_ns) if collections else None,
     )
 

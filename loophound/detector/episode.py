@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class Episode:
     collections: list[Collected] = field(default_factory=list)
     accounts: list[Accounted] = field(default_factory=list)
     announced: bool = False
+    interruptions: dict[Hashable, str] = field(default_factory=dict)  # by unit of work: how, or that it failed
 
     @property
     def began_ns(self) -> int:

@@ -111,6 +111,7 @@ class Evidence:
     gil_held: bool | None = None
     gc_generation: int | None = None
     gc_collected: int | None = None
+    interrupted: str | None = None  # by --stall-limit: "signal", "exception", or "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,6 +177,7 @@ def _evidence(finding: Finding) -> Evidence:
         gil_held=finding.gil_held,
         gc_generation=collection.generation if collection else None,
         gc_collected=collection.collected if collection else None,
+        interrupted=finding.interrupted,
     )
 
 

@@ -18,6 +18,7 @@ from enum import Enum, auto
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from loophound.errors import exceeds_stall_limit
 from loophound.server import files, heads
 from loophound.server.asgi import Application, Message, MessageError
 
@@ -138,7 +139,10 @@ class Cycle:
         # through a task they would end the loop, and with it everybody else's requests.
         traceback = error.__traceback__ and error.__traceback__.tb_next
         logger.error("%s: the application raised", self.describe(), exc_info=(type(error), error, traceback))
-        self.give_up(500, "Internal Server Error")
+        if exceeds_stall_limit(error):
+            self.give_up(503, "Service Unavailable")
+        else:
+            self.give_up(500, "Internal Server Error")
 
     def _fell_short(self) -> None:
         if self.answer is ABANDONED:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from loophound.errors import StallLimitExceeded
 from tests.server import apps
 from tests.server.wire import wait_until
 
@@ -322,3 +323,17 @@ def test_background_work_does_not_hold_up_the_next_request(serve: Any) -> None:
     client.close()
     witness.go.set()
     wait_until(lambda: witness.saw)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_request_that_was_interrupted_gets_503(serve: Any, grouped: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """What a detector raises in code that blocks for too long ends the request, not the loop."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        error = StallLimitExceeded(2.0)
+        raise BaseExceptionGroup("tasks", [error]) if grouped else error
+
+    server = serve(app)
+    for _ in range(2):
+        assert server.connect().get().response().status == 503
+    assert "more than 2 s" in caplog.text

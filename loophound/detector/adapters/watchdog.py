@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from loophound.detector.adapters.collections import CollectionWatch
 from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
@@ -27,6 +28,9 @@ from loophound.detector.machine import (
     StallWentOn,
 )
 from loophound.detector.stats import LoopStats
+
+if TYPE_CHECKING:
+    from loophound.detector.adapters.interrupt import Interrupter
 
 logger = logging.getLogger("loophound.detector")
 
@@ -61,13 +65,20 @@ class Watchdog(threading.Thread):
     """Wakes every `interval_ns` while a loop runs, and not at all while none does."""
 
     def __init__(
-        self, *, threshold_ns: int, interval_ns: int, link: ObserverLink | None, report: Callable[[Incident], None]
+        self,
+        *,
+        threshold_ns: int,
+        interval_ns: int,
+        link: ObserverLink | None,
+        report: Callable[[Incident], None],
+        interrupter: Interrupter | None = None,
     ) -> None:
         super().__init__(name="loophound-watchdog", daemon=True)
         self._threshold_ns = threshold_ns
         self._interval_ns = interval_ns
         self._link = link
         self._report = report
+        self._interrupter = interrupter
         self._sampler = Sampler()
         self._collections = CollectionWatch()
         self._watches: tuple[Watch, ...] = ()  # replaced under the lock, read without
@@ -181,6 +192,8 @@ class Watchdog(threading.Thread):
             commands = machine.feed(tick)
             if commands:
                 self._carry_out(watch, commands, late)
+            if self._interrupter is not None and closely and watch.loop.check():
+                self._interrupter.consider(watch.loop, machine.episode, now_ns)
             if machine.finished:
                 self._forget(watch)
             elif closely and watch.nameless and not machine.watchful:
