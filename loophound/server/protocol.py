@@ -647,17 +647,19 @@ class HttpConnection(asyncio.Protocol):
             return False
         return len(waiting) >= MAX_PIPELINED or sum(len(cycle.body) for cycle in waiting) > self.site.unread_bytes
 
-    def adjust_reading(self) -> None:
-        """Read while there is room for what comes."""
-        if self.phase is CLOSED:
-            return
+    def _full(self) -> bool:
         incoming = self._incoming
-        full = (
+        return (
             self._crowded()
             or (incoming is not None and len(incoming.body) > self.site.unread_bytes)
             or self._handshake is not None
         )
-        if full:
+
+    def adjust_reading(self) -> None:
+        """Read while there is room for what comes."""
+        if self.phase is CLOSED:
+            return
+        if self._full():
             if self._reading:
                 self._reading = False
                 self.transport.pause_reading()
@@ -668,7 +670,7 @@ class HttpConnection(asyncio.Protocol):
             cycle = self.cycle
             if cycle is not None and cycle.task is None and cycle.answer is AWAITED:
                 self._start_next(cycle)
-            if self._unfed or self.phase is CLOSED:
+            if self._unfed or self.phase is CLOSED or self._full():
                 return
         if not self._reading and not self.transport.is_closing():
             self._reading = True
@@ -791,7 +793,7 @@ class HttpConnection(asyncio.Protocol):
                 self._forget()
         elif self.phase is HEAD:
             if idle_s >= timeouts.head_s:
-                self._refuse(Refusal(408, f"The head of the request took longer than {timeouts.head_s:g} seconds"))
+                self._refuse(Refusal(408, "The head of the request took too long"))
         elif idle_s >= LINGER_S:  # answered, but the rest of its body does not come
             self.transport.close()
 
@@ -814,7 +816,7 @@ class HttpConnection(asyncio.Protocol):
             if now_s - self.since_s >= LINGER_S:
                 self.transport.close()
         elif now_s - self.since_s >= body_s:
-            self._refuse(Refusal(408, f"No more of the request's body came within {body_s:g} seconds"))
+            self._refuse(Refusal(408, "The body of the request took too long"))
 
 
 @cache
