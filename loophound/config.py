@@ -321,6 +321,15 @@ class Config:
     dashboard: bool = option(
         False, "Show a live dashboard in this terminal, and the log below it; finds who blocks the loop as well."
     )
+    web_dashboard: int | None = option(
+        None,
+        "Serve a live dashboard for browsers on this port of 127.0.0.1, at an address that is printed with its token;"
+        " 0 takes a free one. Finds who blocks the loop as well.",
+        metavar="PORT",
+        minimum=0,
+        maximum=65535,
+        optional_value="0",
+    )
     metrics: str | None = option(
         None,
         "Serve /metrics, for Prometheus, and /healthz there; on 127.0.0.1 where no host is named.",
@@ -338,7 +347,8 @@ class Config:
     @property
     def threshold_ms(self) -> float | None:
         """From where a stall counts; None where stalls are not looked for."""
-        if self.detect_blocking is None and (self.metrics is not None or self.dashboard):
+        shown = self.metrics is not None or self.web_dashboard is not None or self.dashboard
+        if self.detect_blocking is None and shown:
             return DEFAULT_THRESHOLD_MS  # what shows the loops needs somebody who watches them
         if self.detect_blocking in (None, "calls"):
             return None

@@ -48,7 +48,9 @@ def split(arguments: list[str], flags_with_value: set[str]) -> tuple[list[str], 
     short_help="Run an asyncio program, unchanged, under the detector.",
     options_metavar="[OPTIONS] SCRIPT [ARGS]... | -m MODULE [ARGS]...",
 )
-@config_options(["detect_blocking", "stall_limit", "record", "ledger", "feed", "metrics", "health_limit"])
+@config_options(
+    ["detect_blocking", "stall_limit", "record", "ledger", "feed", "web_dashboard", "metrics", "health_limit"]
+)
 @click.option("--fail-on-stall", is_flag=True, help=f"Exit {STALLED_EXIT_CODE} when a clean run stalled.")
 @click.pass_obj
 def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> NoReturn:
@@ -78,6 +80,7 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
             feed=settings.get("feed"),
             metrics=settings.get("metrics"),
             health_limit_s=settings.get("health_limit"),
+            web=settings.get("web_dashboard"),
         )
         if shown is not None:
             at_end.enter_context(shown)

@@ -17,7 +17,9 @@ def hosting_of(config: Config) -> Hosting | None:
     """For a server; None where nothing is to be shown. Raises ConfigError for a place that cannot be used."""
     app = config.app if isinstance(config.app, str) else _name_of(config.app)
     about = {"app": app, "command": "serve", "threshold_s": threshold_s(config)}
-    return hosting(about, feed=config.feed, metrics=config.metrics, health_limit_s=config.health_limit)
+    return hosting(
+        about, feed=config.feed, metrics=config.metrics, health_limit_s=config.health_limit, web=config.web_dashboard
+    )
 
 
 def threshold_s(config: Config) -> float | None:
@@ -31,11 +33,12 @@ def hosting(
     feed: str | None = None,
     metrics: str | None = None,
     health_limit_s: float | None = None,
+    web: int | None = None,
 ) -> Hosting | None:
     """As Hosting() takes them, but `feed` may be "off"."""
     limit_s = default_of("health_limit") if health_limit_s is None else health_limit_s
     place: str | Literal[False] | None = False if feed == NO_FEED else feed
-    if feed is None:
+    if feed is None and web is None:
         try:
             FeedSocket(None).close()
         except ConfigError as problem:
@@ -44,9 +47,11 @@ def hosting(
             place = False
     if place is False and metrics is None:
         return None
-    shown = Hosting(feed=place, metrics=metrics, health_limit_s=limit_s, about=about)
+    shown = Hosting(feed=place, metrics=metrics, health_limit_s=limit_s, web=web, about=about)
     if shown.metrics is not None:
         tell(f"metrics and health at {shown.metrics.url}/metrics, /healthz and /readyz")
+    if shown.web is not None:
+        tell(f"dashboard at {shown.web.url}")
     return shown
 
 

@@ -46,7 +46,9 @@ class Settings:
     feed: int = -1  # a listening socket, for readers of the feed
     feed_path: str = ""
     feed_inode: int = 0  # of the file at that path
-    metrics: int = -1  # a bound socket, for HTTP
+    metrics: int = -1  # a listening socket, for HTTP
+    web: int = -1  # likewise, for the page
+    web_token: int = -1  # a file with the page's token
     health_limit_s: float = 10.0
     hello: dict[str, Any] = field(default_factory=dict)
 
@@ -67,6 +69,8 @@ class Host:
         self._feed = Feed(self, self.hub, settings.feed, self._want) if settings.feed >= 0 else None
         if settings.metrics >= 0:
             self._serve_metrics()
+        if settings.web >= 0:
+            self._serve_page()
         self.listen(settings.parent, self.end)
         if settings.door >= 0:
             self._await(socket.socket(fileno=settings.door))
@@ -102,6 +106,14 @@ class Host:
         app.feed(self.settings.hello)
         self.hub.subscribers.append(app.feed)
         serve_beside(app, self.settings.metrics, "metrics")
+
+    def _serve_page(self) -> None:
+        from loophound.dashboards.web import WebDashboard
+        from loophound.observer.hosting import read_token
+        from loophound.observer.http import serve_beside
+
+        app = WebDashboard(self.settings.feed_path, token=read_token(self.settings.web_token))
+        serve_beside(app, self.settings.web, "page")
 
     # What comes
 

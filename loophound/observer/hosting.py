@@ -7,9 +7,10 @@ that is started again finds them as they were.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,7 +28,8 @@ LOOPBACK = "127.0.0.1"
 class Hosting:
     """`feed` is where the feed's socket is made: None for the default place of this process, False for
     none. `metrics` is PORT or HOST:PORT for /metrics and /healthz, which is unwell when a loop has
-    been blocked for longer than `health_limit_s`. `about` says what is watched, for the feed's
+    been blocked for longer than `health_limit_s`. `web` is the port of the page that shows the feed, on
+    loopback; 0 takes a free one. `about` says what is watched, for the feed's
     "hello": app, command, addresses, threshold_s. Raises ConfigError where that cannot be.
     """
 
@@ -37,17 +39,19 @@ class Hosting:
         feed: str | os.PathLike[str] | Literal[False] | None = None,
         metrics: str | None = None,
         health_limit_s: float = 10.0,
+        web: int | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.about = dict(about or {})
         self._started_at = now_iso()
         self._health_limit_s = health_limit_s
-        self.metrics = MetricsSocket(metrics) if metrics is not None else None
-        try:
-            self.feed = FeedSocket(feed) if feed is not False else None
-        except BaseException:
-            self._close_metrics()
-            raise
+        if web is not None and feed is False:
+            raise ConfigError("--web-dashboard shows the feed: leave out --feed=off")
+        with ExitStack() as undo:
+            self.metrics = undo.enter_context(closing(MetricsSocket(metrics))) if metrics is not None else None
+            self.web = undo.enter_context(closing(PageSocket(web))) if web is not None else None
+            self.feed = undo.enter_context(closing(FeedSocket(feed))) if feed is not False else None
+            self._undo = undo.pop_all()
 
     def settings(self) -> dict[str, Any]:
         """For observer.host.Settings."""
@@ -70,18 +74,13 @@ class Hosting:
 
     def descriptors(self) -> dict[str, int]:
         """For observer.host.Settings: they are passed to the process."""
-        shown = {"feed": self.feed, "metrics": self.metrics}
-        return {name: each.fileno() for name, each in shown.items() if each is not None}
+        shown = {"feed": self.feed, "metrics": self.metrics, "web": self.web}
+        descriptors = {name: each.fileno() for name, each in shown.items() if each is not None}
+        return descriptors if self.web is None else {**descriptors, "web_token": self.web.token_descriptor}
 
     def close(self) -> None:
         """Nobody is served any more."""
-        if self.feed is not None:
-            self.feed.close()
-        self._close_metrics()
-
-    def _close_metrics(self) -> None:
-        if self.metrics is not None:
-            self.metrics.close()
+        self._undo.close()
 
     def __enter__(self) -> Self:
         return self
@@ -125,20 +124,7 @@ class MetricsSocket:
         host, port = read_address(where)
         if find_spec("prometheus_client") is None:
             raise ConfigError("--metrics needs prometheus_client: pip install 'loophound[metrics]'")
-        try:
-            [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            self._socket = socket.socket(family, kind, protocol)
-        except OSError as error:
-            raise ConfigError(f"--metrics: no address {host!r}: {error.strerror}") from None
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind(address)
-            self._socket.listen(BACKLOG)  # who asks before the observer runs will wait
-        except OSError as error:
-            self._socket.close()
-            raise ConfigError(f"--metrics: cannot listen on {where}: {error.strerror}") from None
+        self._socket = listening("--metrics", host, port)
 
     @property
     def url(self) -> str:
@@ -150,6 +136,52 @@ class MetricsSocket:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class PageSocket:
+    """A bound TCP socket on loopback, and the token that the page wants. Raises ConfigError.
+
+    The token is passed in memory of its own: anybody may read the arguments of a process.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._socket = listening("--web-dashboard", LOOPBACK, port)
+        token = secrets.token_urlsafe(24)
+        self.url = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}/?token={token}"
+        self.token_descriptor = os.memfd_create("loophound-token")
+        os.write(self.token_descriptor, token.encode())
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+        os.close(self.token_descriptor)
+
+
+def read_token(descriptor: int) -> str:
+    """What PageSocket wrote."""
+    return os.pread(descriptor, 256, 0).decode()
+
+
+def listening(option: str, host: str, port: int) -> socket.socket:
+    """A listening TCP socket: who asks before the observer runs will wait. Raises ConfigError that names the option."""
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"{option}: no address {host!r}: {error.strerror}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise ConfigError(f"{option}: cannot listen on {where}: {error.strerror}") from None
+    return sock
 
 
 def read_address(where: str) -> tuple[str, int]:

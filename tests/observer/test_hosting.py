@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loophound.errors import ConfigError
-from loophound.observer.hosting import FeedSocket, Hosting, MetricsSocket, read_address
+from loophound.observer.hosting import FeedSocket, Hosting, MetricsSocket, read_address, read_token
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,31 @@ def test_when_the_feed_cannot_be_the_port_is_free_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is there and no socket"):
         Hosting(feed=tmp_path / "feed", metrics=str(port))
     MetricsSocket(str(port)).close()
+
+
+# The page
+
+
+def test_the_page_listens_on_loopback_and_keeps_its_token_to_itself(tmp_path: Path) -> None:
+    with Hosting(feed=tmp_path / "feed", web=0) as hosting:
+        assert hosting.web is not None
+        assert hosting.web.url.startswith("http://127.0.0.1:")
+        token = hosting.web.url.rsplit("=", 1)[1]
+        assert len(token) >= 32
+        assert read_token(hosting.descriptors()["web_token"]) == token
+        assert token not in str(hosting.settings())
+    with Hosting(feed=tmp_path / "feed", web=0) as another:
+        assert another.web is not None
+        assert token not in another.web.url
+
+
+def test_a_page_wants_a_free_port_and_a_feed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--web-dashboard: cannot listen on 127.0.0.1:{port}"):
+            Hosting(feed=tmp_path / "feed", web=port)
+    with pytest.raises(ConfigError, match="leave out --feed=off"):
+        Hosting(feed=False, web=0)
 
 
 # The feed's socket

@@ -6,7 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from loophound.dashboards.web import WebDashboard
 from loophound.dashboards.web.app import files
@@ -142,3 +145,18 @@ def test_the_package_holds_all_that_the_page_names() -> None:
     for line in (home / "index.html").read_text().splitlines():
         if "static/" in line:
             assert line.split("static/")[1].split('"')[0] in files()
+
+
+def test_mounted_in_a_framework_it_finds_its_own_files() -> None:
+    framework = Starlette(routes=[Mount("/loops", WebDashboard("/nowhere.sock"))])
+
+    async def play() -> None:
+        transport = httpx.ASGITransport(framework)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop", follow_redirects=True) as client:
+            page = await client.get("/loops")
+            assert page.url.path == "/loops/"
+            assert page.text == files()["index.html"].decode()
+            assert (await client.get("/loops/static/vendor/uPlot.min.css")).status_code == 200
+            assert (await client.get("/loops/nothing")).status_code == 404
+
+    asyncio.run(play())
