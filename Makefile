@@ -39,7 +39,7 @@ clean: ## Remove environments, caches and build results
 
 # A stamp for each set of extras, renewed when pyproject.toml changes.
 $(VENV)/.demo: EXTRA := demo
-$(VENV)/.dev: EXTRA := dev
+$(VENV)/.dev: EXTRA := dev,frameworks
 $(VENV)/.bench: EXTRA := bench
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
