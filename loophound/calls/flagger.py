@@ -64,32 +64,28 @@ class Flagger:
         self._maker = Maker()
         self._stream: Stream[Raw, BlockingCall] | None = None
         self._pid = 0
-        self._started = False
+        self.started = False
         self._lock = threading.Lock()
         self._complained = False
-
-    @property
-    def started(self) -> bool:
-        return self._started
 
     def start(self) -> None:
         """Begin to see; does nothing once begun."""
         with self._lock:
-            if self._started and self._pid == os.getpid():
+            if self.started and self._pid == os.getpid():
                 return
             if self._faces:
                 self._stream = Stream(self._maker.make, self._faces, what="calls")
                 self._stream.start()
-            self._started, self._pid = True, os.getpid()
+            self.started, self._pid = True, os.getpid()
             _started.append(self)
         patches.use(self)
 
     def stop(self) -> None:
         """Put everything back; returns when the last calls have been shown."""
         with self._lock:
-            if not self._started or self._pid != os.getpid():
+            if not self.started or self._pid != os.getpid():
                 return
-            self._started = False
+            self.started = False
             _started.remove(self)
             stream, self._stream = self._stream, None
         patches.leave(self)
@@ -221,7 +217,7 @@ _started: list[Flagger] = []
 def _forget_in_child() -> None:
     """A forked child has no thread of ours, and starts anew if it serves."""
     for flagger in _started:
-        flagger._started, flagger._stream, flagger._lock = False, None, threading.Lock()
+        flagger.started, flagger._stream, flagger._lock = False, None, threading.Lock()
         patches.forget(flagger)
     _started.clear()
 

@@ -6,10 +6,11 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Literal, get_args
 
 from loophound.calls.flagger import CallFace, Flagger, base_codes
-from loophound.calls.observing import Exchange, current, of_server, this_thread
+from loophound.calls.observing import Exchange, current, of_server, served, this_thread, threads
 from loophound.dashboards.calls import LOGGER, CallLog
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import BlockingCall
@@ -67,7 +68,10 @@ class BlockingCallMiddleware:
         flagger = self.flagger
         if not flagger.started:
             flagger.start()
-        exchange = Exchange(flagger, this_thread(), scope, current.get() or of_server())
+        outer = current.get()
+        if outer is None and served:
+            outer = of_server()
+        exchange = Exchange(flagger, threads.get(get_ident()) or this_thread(), scope, outer)
         if self._header and scope["type"] == "http":
             send = _with_header(exchange, send)
         token = current.set(exchange)
