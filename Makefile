@@ -32,6 +32,7 @@ bench: $(VENV)/.bench ## Measure the server and what the detector costs
 
 docs: $(VENV)/.dev ## Write the generated pages again
 	$(BIN)/python -m loophound.cli.docs docs/options.md
+	$(BIN)/python -m loophound.calls.page docs/calls.md
 
 clean: ## Remove environments, caches and build results
 	rm -rf $(VENV) .venvs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -39,6 +39,11 @@ DOCUMENT_BYTES = 64 * KIB  # json writes and reads about 100 MB/s, pickle twice 
 COMPRESSED_BYTES = 64 * KIB  # zlib: 50 MB/s
 HASHED_BYTES = 1024 * KIB  # SHA-256: 1 to 2 GB/s
 
+# Their methods cannot be assigned to: see patching_types.py.
+TYPES_OF_C = (
+    "_io:", "_thread:", "_queue:", "_hashlib:", "select:", "zlib:", "sqlite3:", "psycopg2.extensions:",
+)  # fmt: skip
+
 THREAD = "`await loophound.offload({call})(...)`"
 PROCESS = '`await loophound.offload({call}, executor="process")(...)`'
 FILES = f"use `anyio.open_file(...)` or `anyio.Path(...)`, or {THREAD}"
@@ -71,6 +76,15 @@ class Row:
     @property
     def owner(self) -> str:
         return self.home.partition(":")[2]
+
+    @property
+    def observed(self) -> str:
+        """How the calls are seen: what is patched."""
+        if self.group == IMPORT:
+            return "import machinery"
+        if self.home.startswith(TYPES_OF_C):
+            return "type of C"
+        return "method" if self.owner else "function"
 
     def call(self, name: str) -> str:
         """How the call is named: "time.sleep", "sqlite3.Cursor.execute"."""
