@@ -98,5 +98,7 @@ def serve_here(
             from loophound.calls.hooks import CallHooks
             from loophound.cli.calls import flagging
 
-            hooks = CallHooks(at_end.enter_context(flagging(config.record, faces, log_format=config.log_format, worker=worker)), hooks)
+            hooks = CallHooks(
+                at_end.enter_context(flagging(config.record, faces, log_format=config.log_format, worker=worker)), hooks
+            )
         Server(config, hooks=hooks, seat=seat).run(sockets)

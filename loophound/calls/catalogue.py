@@ -47,6 +47,7 @@ TYPES_OF_C = (
 THREAD = "`await loophound.offload({call})(...)`"
 PROCESS = '`await loophound.offload({call}, executor="process")(...)`'
 FILES = f"use `anyio.open_file(...)` or `anyio.Path(...)`, or {THREAD}"
+ALONE = f"call it off the loop: {THREAD}"
 OFF_THE_LOOP = "move the lines that use it into a function marked with `@loophound.offload`"
 
 Target = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
@@ -134,8 +135,8 @@ def _files() -> Iterator[Row]:
     }  # fmt: skip
     yield from _rows("file", written, Cause.IO, OFF_THE_LOOP, FILE_WRITE, targets.name, shown)
     descriptors = "read pread readv write pwrite writev fsync fdatasync sendfile copy_file_range ftruncate"
-    yield from _rows("file", {"os": descriptors}, Cause.IO, THREAD, DESCRIPTOR, targets.descriptor)
-    yield from _rows("file", {"fcntl": "flock lockf"}, Cause.IO, THREAD, ADVISORY_LOCK, targets.descriptor)
+    yield from _rows("file", {"os": descriptors}, Cause.IO, ALONE, DESCRIPTOR, targets.descriptor)
+    yield from _rows("file", {"fcntl": "flock lockf"}, Cause.IO, ALONE, ADVISORY_LOCK, targets.descriptor)
 
 
 def _file_system() -> Iterator[Row]:
@@ -150,14 +151,14 @@ def _file_system() -> Iterator[Row]:
         "copyfile copyfileobj copymode copystat copy copy2 copytree rmtree move disk_usage chown which "
         "make_archive unpack_archive"
     )
-    yield from _rows("shutil", {"shutil": copying}, Cause.IO, THREAD, target=targets.path)
+    yield from _rows("shutil", {"shutil": copying}, Cause.IO, ALONE, target=targets.path)
     methods = (
         "read_text read_bytes write_text write_bytes open stat lstat exists is_file is_dir iterdir glob rglob "
         "mkdir rmdir unlink rename replace touch resolve samefile symlink_to hardlink_to chmod readlink owner"
     )
     path = "use `anyio.Path(...)`, whose methods are awaited, or " + THREAD
     yield from _rows("pathlib", {"pathlib:Path": methods}, Cause.IO, path, PATH, targets.path)
-    yield from _rows("glob", {"glob": "glob"}, Cause.IO, THREAD, target=targets.path)
+    yield from _rows("glob", {"glob": "glob"}, Cause.IO, ALONE, target=targets.path)
     making = "mkstemp mkdtemp NamedTemporaryFile TemporaryFile"
     temporary = "use `anyio.NamedTemporaryFile(...)` or another of anyio's temporary files, or " + THREAD
     yield from _rows(
@@ -218,10 +219,7 @@ def _threads() -> Iterator[Row]:
     )
     condition = f"use asyncio.Condition, or {OFF_THE_LOOP}"
     yield from _rows("threading", {"threading:Condition": "wait wait_for"}, Cause.LOCK, condition, waits_for(1))
-    semaphore = Condition(
-        "it is used up, and blocking is true", lambda a, k: (k.get("blocking", a[1] if len(a) > 1 else True)),
-        lambda a, k: not a[0]._value,
-    )  # fmt: skip
+    semaphore = queue_waits(1, lambda semaphore: semaphore._value, "used up", "semaphore", "blocking")
     semaphores = f"use asyncio.Semaphore, or {OFF_THE_LOOP}"
     yield from _rows("threading", {"threading:Semaphore": "acquire __enter__"}, Cause.LOCK, semaphores, semaphore)
     yield from _rows("threading", {"threading:Barrier": "wait"}, Cause.LOCK, f"use asyncio.Barrier, or {OFF_THE_LOOP}")
@@ -234,7 +232,7 @@ def _threads() -> Iterator[Row]:
     )  # fmt: skip
     yield from _rows(
         "concurrent.futures", {"concurrent.futures": "wait"}, Cause.LOCK,
-        "await them: `await asyncio.wait([asyncio.wrap_future(f) for f in ...])`",
+        "await them: `await asyncio.wait([asyncio.wrap_future(f) for f in ...])`", waits_for(1),
     )  # fmt: skip
     queues = f"use asyncio.Queue, or {OFF_THE_LOOP}"
     getting = queue_waits(1, lambda queue: not queue.empty(), "empty")

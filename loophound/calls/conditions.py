@@ -57,14 +57,16 @@ def waits_for(
     return Condition(words or "it has to wait, and its timeout is not 0", test, waits)
 
 
-def queue_waits(index: int, ready: Callable[[Any], object], state: str) -> Condition:
-    """`get(block=True, timeout=None)` and `put(item, block=True, timeout=None)`."""
+def queue_waits(
+    index: int, ready: Callable[[Any], object], state: str, what: str = "queue", flag: str = "block"
+) -> Condition:
+    """`get(block=True, timeout=None)`, `put(item, block=True, timeout=None)` and those like them."""
 
     def test(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        block = argument(args, kwargs, index, "block", True)
+        block = argument(args, kwargs, index, flag, True)
         return bool(block) and argument(args, kwargs, index + 1, "timeout") != 0
 
-    words = f"the queue is {state}, with block true and a timeout that is not 0"
+    words = f"the {what} is {state}, with {flag} true and a timeout that is not 0"
     return Condition(words, test, lambda args, kwargs: not ready(args[0]))
 
 

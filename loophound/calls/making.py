@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import count
 
-from loophound.calls.catalogue import Row
+from loophound import marks
+from loophound.calls.catalogue import OFF_THE_LOOP, Row
 from loophound.detector.blame import Origin
 from loophound.detector.fingerprint import call_fingerprint
 from loophound.detector.frames import CodeFrame
@@ -63,9 +64,23 @@ class Maker:
             duration_s=None if raw.took_ns is None else round(raw.took_ns / 1e9, 6),
             target=raw.target,
             fingerprint=call_fingerprint(raw.call, caller.file, caller.function),
-            remedy=raw.row.remedy.format(call=raw.call),
+            remedy=self._remedy(raw),
         )
         return [record]
+
+    def _remedy(self, raw: Raw) -> str:
+        around = marks.around([(frame.file, frame.function) for frame in raw.frames])
+        if around is not None:
+            return around
+        text = raw.row.remedy.format(call=raw.call)
+        caller = raw.caller
+        if OFF_THE_LOOP not in text or not raw.origin.is_app(caller.file):
+            return text
+        found = marks.definition(self._sources.lines, caller.file, caller.line, caller.function)
+        if found is None:
+            return text
+        route = (raw.request.route or raw.request.path) if raw.request is not None else None
+        return text.replace(OFF_THE_LOOP, marks.advice(found, "thread", route))
 
 
 def refusal(raw: Raw) -> str:

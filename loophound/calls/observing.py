@@ -7,6 +7,7 @@ and goes on. Within, the outermost call of the catalogue counts and those that i
 from __future__ import annotations
 
 import os
+from asyncio import _get_running_loop
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import update_wrapper
@@ -37,7 +38,8 @@ class LoopThread:
 
     def __init__(self, ident: int) -> None:
         self.ident = ident
-        self.busy = False
+        # A side loop (middleware/side_loop.py) is there to be blocked.
+        self.busy: bool = getattr(_get_running_loop(), "may_block", False)
 
 
 class Exchange:

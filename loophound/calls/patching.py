@@ -55,6 +55,11 @@ class Patches:
         self._waiting: dict[str, list[Row]] = {}  # by the module that is not loaded yet
         self._lock = threading.RLock()
 
+    @property
+    def users(self) -> int:
+        """How many use it."""
+        return len(self._users)
+
     def use(self, user: object) -> None:
         """Patch, if this is the first user."""
         with self._lock:
@@ -131,7 +136,7 @@ def _patches(row: Row, loaded: Callable[[], None]) -> Iterator[Patch]:
     for name in row.names:
         had = vars(owner).get(name, ABSENT)
         original = getattr(owner, name, None) if had is ABSENT else had
-        if original is None or (had is ABSENT and not _may_inherit(owner)):
+        if original is None or original is object.__init__ or (had is ABSENT and not _may_inherit(owner)):
             continue
         stand = _stand(row, name, original, loaded)
         if stand is not None:

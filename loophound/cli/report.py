@@ -37,6 +37,7 @@ class Output:
     format: str | None
     html: str | None
     against: str | None
+    suggest: bool = False
 
     def check(self) -> None:
         """Raises UsageError for two at once."""
@@ -44,6 +45,8 @@ class Output:
         named = [flag for flag, value in given.items() if value]
         if len(named) > 1:
             raise click.UsageError(f"{' and '.join(named)} do not go together")
+        if self.suggest and (self.format or self.html or self.against):
+            raise click.UsageError("--suggest goes with --json, and with no other form of the report")
         if self.against and (self.format or self.html):
             raise click.UsageError(f"--against goes with the table and with --json, not with {named[0]}")
 
@@ -58,21 +61,24 @@ class Output:
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Write stacks for a flame graph, in milliseconds.")
 @click.option("--against", metavar="OTHER", help="Compare with an earlier run: a ledger or a record file.")
 @click.option("--html", metavar="FILE", help="Write one self-contained page.")
+@click.option("--suggest", is_flag=True, help="Say what to offload, and how much time that would have freed.")
 def command(
     source: str | None, group_id: str | None, since: str | None, sort: str, limit: int | None,
-    as_json: bool, form: str | None, against: str | None, html: str | None,
+    as_json: bool, form: str | None, against: str | None, html: str | None, suggest: bool,
 ) -> None:  # fmt: skip
     """Group the stalls in SOURCE by culprit and cause.
 
     SOURCE is a ledger, or a file that --record wrote, or - for the records on standard input; by default
     the project's own ledger, which --ledger keeps.
     """
-    output = Output(as_json, form, html, against)
+    output = Output(as_json, form, html, against, suggest)
     output.check()
     now_s = time.time()
     read = _read(source, since_of(since, now_s) if since else None)
     groups = ranked(read.groups, sort, limit) if group_id is None else [chosen(list(read.groups), group_id)]
-    if against is not None:
+    if suggest:
+        _suggest(read, groups, as_json)
+    elif against is not None:
         _compare(read, groups, _read(against, None), as_json, alone=group_id is not None)
     elif as_json:
         _print_json(data.report(read.name, groups, full=group_id is not None))
@@ -123,6 +129,17 @@ def _read(name: str | None, since_s: float | None) -> Source:
     for problem in source.problems:
         print(f"loophound: {problem}", file=sys.stderr)  # noqa: T201
     return source
+
+
+def _suggest(source: Source, groups: list[Group], as_json: bool) -> None:
+    from loophound.dashboards.report import suggest
+    from loophound.ledger.suggest import candidates
+
+    found = candidates(groups)
+    if as_json:
+        _print_json(suggest.document(source.name, found, SourceLines()))
+    else:
+        _write(suggest.lines(found, SourceLines()) + "\n")
 
 
 def _compare(now: Source, groups: list[Group], before: Source, as_json: bool, *, alone: bool) -> None:

@@ -130,8 +130,7 @@ class LoopMachine:
                 self._end_episode(fact)
                 self.state = State.STOPPED
             case Sampled():
-                frames = without_stand_ins(fact.frames)
-                self._file(fact if frames is fact.frames else replace(fact, frames=frames))
+                self._file(_of_the_program(fact))
             case Accounted():
                 # Fed at each tick before the beat that it brings: it ends one silence and begins the next.
                 self._account = fact
@@ -248,3 +247,13 @@ class LoopMachine:
         episode.ended_process_cpu_ns = fact.process_cpu_ns
         if fact.at_ns - episode.began_ns >= self.threshold_ns:
             self._closing.append(episode)
+
+
+def _of_the_program(sample: Sampled) -> Sampled:
+    """The sample without the frames that flagging puts around calls, on any thread."""
+    frames = without_stand_ins(sample.frames)
+    others = tuple(
+        other if (kept := without_stand_ins(other.frames)) is other.frames else replace(other, frames=kept)
+        for other in sample.others
+    )
+    return replace(sample, frames=frames, others=others)

@@ -13,8 +13,10 @@ from pathlib import PurePath
 from loophound.detector.frames import CodeFrame
 from loophound.detector.records import Cause
 
-THREAD = "await asyncio.to_thread({call}, ...)"
-PROCESS = "await anyio.to_process.run_sync({call}, ...)"
+THREAD = "await loophound.offload({call})(...)"
+PROCESS = 'await loophound.offload({call}, executor="process")(...)'
+
+COMPUTE = "compute off the loop: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ WAITING = (
         "use `await asyncio.get_running_loop().getaddrinfo(...)`",
         "getaddrinfo gethostbyname gethostbyaddr getnameinfo",
     ),
-    _row("use `await asyncio.to_thread(input, ...)`", "input"),
+    _row("use `await loophound.offload(input)(...)`", "input"),
     _row("use asyncio streams (`await asyncio.open_connection(...)`), or `" + THREAD + "`", "socket.", "socket ssl"),
     _row("write files off the loop: `" + THREAD + "` or `anyio.open_file(...)`", "os.fsync fsync os.fdatasync flush"),
     _row("use `async with await anyio.open_file(...)`, or `" + THREAD + "`", "open read write read_text read_bytes"),
@@ -103,12 +105,10 @@ def remedy_for(
         case Cause.LOCK:
             text = _first(LOCKING, call, inner) or "wait for it off the loop: `" + THREAD + "`"
         case Cause.NATIVE:
-            text = (
-                _first(COMPUTING, call, inner) or f"compute off the loop: `{THREAD if gil_held is False else PROCESS}`"
-            )
+            text = _first(COMPUTING, call, inner) or f"{COMPUTE}`{THREAD if gil_held is False else PROCESS}`"
         case Cause.CPU:
             name = function or name
-            text = _first(COMPUTING, call, inner) or "compute off the loop: `" + PROCESS + "`"
+            text = _first(COMPUTING, call, inner) or COMPUTE + "`" + PROCESS + "`"
     return text.format(call=name)
 
 

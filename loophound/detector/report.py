@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
+from loophound import marks
 from loophound.detector.blame import Origin, program_index
 from loophound.detector.diagnosis import Finding
 from loophound.detector.facts import ThreadSampled
 from loophound.detector.fingerprint import fingerprint
 from loophound.detector.frames import CodeFrame
 from loophound.detector.records import INNOCENT, Cause, Evidence, OtherThread, Place, ProfileLine, StackFrame, Stall
-from loophound.detector.remedy import remedy_for
+from loophound.detector.remedy import COMPUTE, remedy_for
 from loophound.source import SourceLines
 
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=\()")
@@ -122,13 +123,29 @@ class Reporter:
         culprit = finding.culprit
         frames = finding.sample.frames if finding.sample is not None else ()
         inner = frames[frames.index(culprit) + 1 :] if culprit in frames else ()
-        return remedy_for(
+        general = remedy_for(
             finding.cause,
             call=self._call(culprit) if culprit is not None else None,
             inner=inner,
             gil_held=finding.gil_held,
             function=short(culprit.function) if culprit is not None else None,
         )
+        executor = marks.executor_for(finding.cause, finding.gil_held)
+        if culprit is None or executor is None or not self.origin.is_app(culprit.file):
+            return general
+        base = finding.sample.base if finding.sample is not None else 0
+        around = marks.around([(frame.file, frame.function) for frame in frames[base:]])
+        exact = self._mark(culprit, executor, finding)
+        if exact is not None and general is not None and general.startswith(COMPUTE):
+            general = None  # it says the same of a function that is not known, and may be a coroutine's
+        return around or "; or ".join(filter(None, [general, exact])) or None
+
+    def _mark(self, culprit: CodeFrame, executor: str, finding: Finding) -> str | None:
+        found = marks.definition(self._sources.lines, culprit.file, culprit.line, culprit.function)
+        if found is None:
+            return None
+        request = finding.work.request if finding.work is not None else None
+        return marks.advice(found, executor, (request.route or request.path) if request is not None else None)
 
     def _call(self, frame: CodeFrame) -> str | None:
         """The dotted name that the frame's current expression calls."""

@@ -87,9 +87,15 @@ class BlockingCallMiddleware:
         await asyncio.to_thread(self.flagger.stop)
 
     async def _lifespan(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_when_shown(message: Any) -> None:
+            # The server may exit once it has this message.
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await self.aclose()
+            await send(message)
+
         self.flagger.start()
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send_when_shown)
         finally:
             await self.aclose()
 

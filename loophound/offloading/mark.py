@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
+from loophound.marks import marked
 from loophound.offloading.call import Call, name_of
 from loophound.offloading.pools import pools
 from loophound.offloading.wake import in_event_loop
 
+MOST_NOTED = 10_000
 P = ParamSpec("P")
 T = TypeVar("T")
 BuiltIn = Literal["thread", "process", "interpreter"]
@@ -64,7 +66,15 @@ def _mark(executor: str | Executor, function: Any) -> Any:
         return function(*args, **kwargs)
 
     wrapper.__loophound_offload__ = executor  # type: ignore[attr-defined]
+    _note(function, executor)
     return wrapper
+
+
+def _note(function: Any, executor: str | Executor) -> None:
+    """So that a report can say of a stall in it that it was called around the mark."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and len(marked) < MOST_NOTED:  # offload(f)(x) in a loop over lambdas notes each once
+        marked[code.co_filename, code.co_qualname] = executor if isinstance(executor, str) else type(executor).__name__
 
 
 def _check(function: Any) -> None:

@@ -36,15 +36,15 @@ def test_every_row_is_reached(cause: Cause, row: Remedy) -> None:
             (package("requests/api", "get"), library("socket", "readinto")),
             "httpx.AsyncClient",
         ),
-        (Cause.IO, "fetch", (package("requests/api", "get"),), "to_thread(fetch"),
+        (Cause.IO, "fetch", (package("requests/api", "get"),), "offload(fetch)"),
         (Cause.IO, "self.cursor.execute", (package("psycopg2/extras", "execute"),), "asyncpg"),
-        (Cause.IO, "db.execute", (), "to_thread(db.execute"),
+        (Cause.IO, "db.execute", (), "offload(db.execute)"),
         (Cause.IO, "sqlite3.connect", (), "aiosqlite"),
         (Cause.IO, "subprocess.run", (library("subprocess", "run"),), "create_subprocess_exec"),
         (Cause.IO, "socket.getaddrinfo", (library("socket", "getaddrinfo"),), "get_running_loop().getaddrinfo"),
         (Cause.IO, "os.fsync", (), "off the loop"),
         (Cause.IO, "path.read_text", (), "anyio.open_file"),
-        (Cause.IO, None, (), "to_thread(show"),
+        (Cause.IO, None, (), "offload(show)"),
         (Cause.LOCK, "jobs.get", (library("queue", "Queue.get"), library("threading", "wait")), "asyncio.Queue"),
         (Cause.LOCK, "future.result", (library("concurrent/futures/_base", "result"),), "wrap_future"),
         (Cause.LOCK, "thread.join", (library("threading", "Thread.join"),), "wait for the thread"),
@@ -52,9 +52,9 @@ def test_every_row_is_reached(cause: Cause, row: Remedy) -> None:
         (Cause.LOCK, None, (), "off the loop"),
         (Cause.NATIVE, "re.match", (library("re/__init__", "match"),), "backtracks"),
         (Cause.NATIVE, "PATTERN.match", (), "backtracks"),
-        (Cause.NATIVE, "json.dumps", (), "to_process.run_sync(json.dumps"),
+        (Cause.NATIVE, "json.dumps", (), 'offload(json.dumps, executor="process")'),
         (Cause.NATIVE, "hashlib.scrypt", (), "releases the GIL"),
-        (Cause.CPU, "total", (), "to_process.run_sync(show"),
+        (Cause.CPU, "total", (), 'offload(show, executor="process")'),
     ],
 )
 def test_what_is_advised(cause: Cause, call: str | None, inner: tuple[CodeFrame, ...], words: str) -> None:
@@ -62,8 +62,8 @@ def test_what_is_advised(cause: Cause, call: str | None, inner: tuple[CodeFrame,
 
 
 def test_a_c_call_is_sent_where_it_disturbs_nobody() -> None:
-    assert "to_process" in (remedy(Cause.NATIVE, "pow", gil_held=True) or "")
-    assert "to_thread" in (remedy(Cause.NATIVE, "pow", gil_held=False) or "")
+    assert 'offload(pow, executor="process")' in (remedy(Cause.NATIVE, "pow", gil_held=True) or "")
+    assert "offload(pow)" in (remedy(Cause.NATIVE, "pow", gil_held=False) or "")
 
 
 @pytest.mark.parametrize("call", ["text.split", "data.decode", "rows.sort"])

@@ -224,7 +224,7 @@ def test_a_source_that_cannot_be_read_has_no_code() -> None:
     stall = stall_of(WAITING)
     assert stall.culprit is not None
     assert stall.culprit.code is None
-    assert "to_thread(show" in (stall.remedy or "") or "asyncio streams" in (stall.remedy or "")
+    assert "offload(show" in (stall.remedy or "") or "asyncio streams" in (stall.remedy or "")
 
 
 def test_an_announcement_and_its_final_record_agree_on_the_id() -> None:

@@ -13,7 +13,7 @@ from loophound import offload
 from loophound.offloading import OffloadError, OffloadPicklingError, Pools
 from tests.offloading import functions
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.anyio, pytest.mark.once, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import io
+import os
+import pickle
+import shutil
+import sqlite3
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import pytest
+
+from loophound.calls.patching import patches
+from tests.calls.apps import flagged
+
+SHORT_S = 0.003
+real_sleep = time.sleep
+table = {"pause": time.sleep}
+steps = [time.sleep]
+later = functools.partial(time.sleep, SHORT_S)
+
+
+class Pauses:
+    pause = time.sleep
+
+    def __init__(self) -> None:
+        self.own = time.sleep
+
+
+pauses = Pauses()
+
+
+def by_default(pause: Any = time.sleep) -> None:
+    pause(SHORT_S)
+
+
+def closure(pause: Any) -> Any:
+    return lambda: pause(SHORT_S)
+
+
+enclosed = closure(time.sleep)
+
+
+@pytest.fixture
+def patched() -> Iterator[None]:
+    user = object()
+    patches.use(user)
+    yield
+    patches.leave(user)
+    assert not patches.users
+
+
+EARLY = {
+    "module": lambda: sleep(SHORT_S),
+    "table": lambda: table["pause"](SHORT_S),
+    "list": lambda: steps[0](SHORT_S),
+    "partial": lambda: later(),
+    "class": lambda: Pauses.pause(SHORT_S),
+    "method": lambda: pauses.pause(SHORT_S),  # not bound: functions of C are no descriptors
+    "attribute": lambda: pauses.own(SHORT_S),
+    "default": lambda: by_default(),
+    "closure": lambda: enclosed(),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_names_bound_early_are_seen(name: str) -> None:
+    async def handler() -> None:
+        EARLY[name]()
+
+    assert [call.call for call in flagged(handler)] == ["time.sleep"]
+    holders = (sleep, table["pause"], steps[0], later.func, Pauses.pause, pauses.own, by_default.__defaults__[0])
+    assert all(type(holder) is types.BuiltinFunctionType for holder in holders)
+
+
+def test_names_bound_while_patched_are_put_back_too() -> None:
+    user = object()
+    module = types.ModuleType("bound_late")
+    sys.modules["bound_late"] = module
+    try:
+        patches.use(user)
+        exec("from time import sleep\nfrom os import stat", vars(module))
+        assert type(module.sleep) is not types.BuiltinFunctionType
+        patches.leave(user)
+        assert module.sleep is time.sleep
+        assert type(module.sleep) is types.BuiltinFunctionType
+    finally:
+        del sys.modules["bound_late"]
+
+
+def snapshot() -> dict[str, Any]:
+    """All that the catalogue may touch, as it is now."""
+    from loophound.calls.catalogue import ROWS
+    from loophound.calls.patching import _owner
+
+    seen: dict[str, Any] = {}
+    for row in ROWS:
+        if row.module in sys.modules and (owner := _owner(row)) is not None:
+            seen.update({f"{row.home}.{name}": vars(owner).get(name) for name in row.names})
+    return seen
+
+
+def test_everything_is_undone() -> None:
+    before = snapshot()
+    users = [object(), object()]
+    for user in users:
+        patches.use(user)
+    during = snapshot()
+    patches.leave(users[0])
+    patches.leave(users[0])  # again: nothing
+    still = snapshot()
+    patches.leave(users[1])
+    after = snapshot()
+    assert sum(during[name] is not before[name] for name in before) > 100
+    assert [name for name in before if still[name] is not during[name]] == []
+    assert [name for name in before if after.get(name) is not before[name]] == []
+
+
+@pytest.mark.usefixtures("patched")
+def test_stand_ins_behave_like_the_originals() -> None:
+    assert pickle.loads(pickle.dumps(time.sleep)) is time.sleep
+    assert copy.deepcopy(os.stat) is os.stat
+    assert os.stat in os.supports_follow_symlinks
+    assert os.unlink in os.supports_dir_fd
+    assert "sleep" in repr(time.sleep)
+    assert time.sleep.__name__ == "sleep"
+    assert time.sleep == real_sleep
+    with open(__file__) as file:
+        assert isinstance(file, io.TextIOWrapper)
+        assert file.readline().startswith("from")
+    with closing(sqlite3.connect(":memory:")) as database:
+        assert isinstance(database, sqlite3.Connection)
+
+
+@pytest.mark.usefixtures("patched")
+def test_errors_of_an_import_show_no_frame_of_ours() -> None:
+    with pytest.raises(ImportError) as caught:
+        import no_such_module_at_all  # type: ignore[import-not-found] # noqa: F401
+    trace, files = caught.value.__traceback__, []
+    while trace is not None:
+        files.append(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    assert files == [__file__]
+
+
+@pytest.mark.usefixtures("patched")
+def test_rmtree_is_as_safe_as_before(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    shutil.rmtree(tmp_path / "a")
+    assert shutil.rmtree.avoids_symlink_attacks
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_driver_that_is_imported_in_a_request_is_seen_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "MySQLdb"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .connections import Connection\nconnect = Connection\n")
+    (package / "connections.py").write_text("class Connection:\n    def query(self, text): return text\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    async def handler() -> None:
+        import MySQLdb  # type: ignore[import-not-found]
+
+        MySQLdb.connect().query("SELECT 1")
+
+    calls = flagged(handler)
+    for name in ("MySQLdb", "MySQLdb.connections"):
+        sys.modules.pop(name)
+    assert [call.call for call in calls] == ["import", "MySQLdb.Connection.query"]
+    assert (calls[0].target, calls[1].target) == ("MySQLdb", "SELECT 1")
+
+
+def test_users_come_and_go_in_threads() -> None:
+    def come_and_go() -> None:
+        for _ in range(3):
+            user = object()
+            patches.use(user)
+            time.sleep(0)
+            patches.leave(user)
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not patches.users
+    assert type(time.sleep) is types.BuiltinFunctionType
+
+
+def test_a_loop_that_runs_meanwhile_is_not_disturbed() -> None:
+    async def main() -> int:
+        user = object()
+        patches.use(user)
+        results = await asyncio.gather(*(asyncio.to_thread(len, "x" * number) for number in range(20)))
+        patches.leave(user)
+        return sum(results)
+
+    assert asyncio.run(main()) == 190
