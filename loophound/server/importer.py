@@ -17,10 +17,7 @@ from loophound.server.asgi import Application
 
 def load_application(config: Config) -> Application:
     """Import, and with `factory` call, the application of `config`. Raises StartupError."""
-    if config.app_dir is not None:
-        directory = os.path.abspath(config.app_dir)
-        if directory not in sys.path:
-            sys.path.insert(0, directory)
+    set_path(config)
     app = import_attribute(config.app) if isinstance(config.app, str) else config.app
     name = repr(config.app) if isinstance(config.app, str) else f"the application {config.app!r}"
     if not callable(app):
@@ -28,6 +25,14 @@ def load_application(config: Config) -> Application:
     if config.factory:
         app = _call_factory(app, name)
     return cast(Application, app)
+
+
+def set_path(config: Config) -> None:
+    """Have modules looked for in --app-dir first."""
+    if config.app_dir is not None:
+        directory = os.path.abspath(config.app_dir)
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
 
 
 def import_attribute(target: str) -> Any:

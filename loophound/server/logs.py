@@ -43,9 +43,13 @@ def configure(config: Config, worker: int = 0) -> None:
         _configure_by(config.log_config)
     if config.log_config is None or logger.level == logging.NOTSET:  # else the file has said how much is told
         logger.setLevel(config.log_level.upper())
+    ours = next((handler for handler in logger.handlers if getattr(handler, "loophounds_own", False)), None)
+    if ours is not None and worker:  # of the process from which the worker was forked
+        ours.setFormatter(_formatter(config, worker))
     if not logger.hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_formatter(config, worker))
+        handler.loophounds_own = True  # type: ignore[attr-defined]
         logger.addHandler(handler)
         logger.propagate = False
 

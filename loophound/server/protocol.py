@@ -92,7 +92,6 @@ class HttpConnection(asyncio.Protocol):
         "_marks",
         "_overhead_bytes",
         "_parser",
-        "_pipelined",
         "_proxies",
         "_reading",
         "_refusal",
@@ -143,7 +142,6 @@ class HttpConnection(asyncio.Protocol):
         self._refusal: Refusal | None = None
         self._farewell = b""
         self._handshake: Handshake | None = None  # the last request's, which asks for a WebSocket
-        self._pipelined = False
         # The request after which the first bytes of a request line came, too few to be seen in the phase.
         self._stray_after: object = _NOTHING
 
@@ -446,7 +444,7 @@ class HttpConnection(asyncio.Protocol):
         self.waiting.append(cycle)
         if self._reading and self._crowded():
             self.adjust_reading()
-        self._pipelined = True
+        self._stays = True
 
     def on_body(self, data: bytes) -> None:
         self._body_left -= len(data)
@@ -748,7 +746,7 @@ class HttpConnection(asyncio.Protocol):
         """
         cycle = self.cycle
         if self._busy() and cycle is not None:
-            if cycle.answer is not STREAMING and (self._stays or self._pipelined):
+            if cycle.answer is not STREAMING and self._stays:
                 cycle.close_after()
             if cycle.endless:
                 cycle.disconnect()
@@ -759,7 +757,7 @@ class HttpConnection(asyncio.Protocol):
         """Whether nothing of this connection is in this process alone."""
         return (
             self.phase is IDLE
-            and not (self._stays or self._pipelined or self._stray_after is self._incoming)
+            and not (self._stays or self._stray_after is self._incoming)
             and not (self.waiting or self._unfed or self._farewell)
             and self._reading
             and not self.transport.is_closing()

@@ -109,6 +109,18 @@ class Server:
         self._give = give
         self._leave_asked.set()
 
+    def listen_also(self, sock: socket.socket) -> None:
+        """Accept connections of one more socket, which listens already. On the loop's thread."""
+        site = self._site_served
+        if site is None or self._leave_asked.is_set():
+            sock.close()
+            return
+
+        async def listen() -> None:
+            self.servers += await self._listen(site, [sock])
+
+        site.loop.create_task(listen(), name="listen")
+
     def adopt(self, sock: socket.socket) -> None:
         """Serve a connection that another process has given away. On the loop's thread."""
         site = self._site_served
@@ -213,7 +225,7 @@ class Server:
                 logger.info("Loophound running on %s (Press CTRL+C to quit)", address)
         # Connections take over the context in which their listener was made, and requests theirs.
         context = Context() if config.reset_contextvars else None
-        self.servers = await site.loop.create_task(self._listen(site), context=context)
+        self.servers = await site.loop.create_task(self._listen(site, self.sockets), context=context)
         sweep = Sweep(site, timeouts_of(config), turned=self._seat.turned if self._seat is not None else None)
         sweep.start()
         try:
@@ -254,7 +266,7 @@ class Server:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop_forced.wait(), delay_s)
 
-    async def _listen(self, site: Site) -> list[asyncio.Server]:
+    async def _listen(self, site: Site, listening: list[socket.socket]) -> list[asyncio.Server]:
         config = self.config
         tls: dict[str, Any] = {}
         prefaced_by = None
@@ -272,7 +284,7 @@ class Server:
                 backlog=config.backlog,
                 **tls,
             )
-            for sock in self.sockets
+            for sock in listening
         ]
 
     def _tell_starting(self) -> None:

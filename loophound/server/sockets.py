@@ -33,7 +33,7 @@ def bind(config: Config) -> list[socket.socket]:
     bound: list[socket.socket] = []
     try:
         for address in addresses_of(config):
-            bound += _bind_one(address, bool(config.bind))
+            bound += _bind_one(address, bool(config.bind), config.reuse_port)
     except StartupError:
         for sock in bound:
             if sock.family == socket.AF_UNIX:
@@ -44,14 +44,14 @@ def bind(config: Config) -> list[socket.socket]:
     return bound
 
 
-def _bind_one(address: Address, by_bind: bool) -> list[socket.socket]:
+def _bind_one(address: Address, by_bind: bool, reuse_port: bool) -> list[socket.socket]:
     match address:
         case Descriptor(fd):
             return [_take_over(fd, f"--bind fd://{fd}" if by_bind else f"--fd {fd}")]
         case UnixAddress(path):
             return [_bind_unix(path, "--bind" if by_bind else "--uds")]
         case TcpAddress(host, port):
-            return _bind_host(host, port, by_bind)
+            return _bind_host(host, port, by_bind, reuse_port)
 
 
 def bind_all(config: Config, at_end: ExitStack) -> list[socket.socket]:
@@ -63,6 +63,11 @@ def bind_all(config: Config, at_end: ExitStack) -> list[socket.socket]:
         if isinstance(address, UnixAddress):
             at_end.callback(remove_socket_file, address.path, os.stat(address.path).st_ino)
     return bound
+
+
+def bind_again(sock: socket.socket) -> socket.socket:
+    """One more socket on the address of a TCP socket that was bound with SO_REUSEPORT (socket(7)). Raises OSError."""
+    return _bind_tcp(sock.family, sock.type, sock.proto, sock.getsockname(), reuse_port=True)
 
 
 def address_of(sock: socket.socket, scheme: str = "http") -> str:
@@ -98,7 +103,7 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
             raise StartupError(_cannot_listen(address_of(sock).removeprefix("http://"), error)) from None
 
 
-def _bind_host(host: str, port: int, by_bind: bool) -> list[socket.socket]:
+def _bind_host(host: str, port: int, by_bind: bool, reuse_port: bool) -> list[socket.socket]:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -109,7 +114,7 @@ def _bind_host(host: str, port: int, by_bind: bool) -> list[socket.socket]:
         for family, kind, protocol, _, address in dict.fromkeys(found):
             if sockets and port == 0:  # one name, several addresses: all on the port that the first one got
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            sockets.append(_bind_tcp(family, kind, protocol, address))
+            sockets.append(_bind_tcp(family, kind, protocol, address, reuse_port))
     except OSError as error:
         for sock in sockets:
             sock.close()
@@ -117,11 +122,13 @@ def _bind_host(host: str, port: int, by_bind: bool) -> list[socket.socket]:
     return sockets
 
 
-def _bind_tcp(family: int, kind: int, protocol: int, address: object) -> socket.socket:
+def _bind_tcp(family: int, kind: int, protocol: int, address: object, reuse_port: bool) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         # A restart must not wait for the old connections' TIME_WAIT; a living listener still conflicts.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)  # type: ignore[arg-type]

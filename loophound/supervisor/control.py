@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 LARGEST_BYTES = 1 << 17
+MOST_DESCRIPTORS = 64
 
 
 class Control:
@@ -14,6 +16,7 @@ class Control:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self.descriptors: list[int] = []  # those that have come with messages, for the reader to take out
         sock.setblocking(False)
 
     @classmethod
@@ -22,9 +25,9 @@ class Control:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         return cls(ours), theirs
 
-    def send(self, kind: str, text: str = "") -> bool:
+    def send(self, kind: str, text: str = "", descriptors: Sequence[int] = ()) -> bool:
         try:
-            self.socket.send(json.dumps({"kind": kind, "text": text}).encode())
+            socket.send_fds(self.socket, [json.dumps({"kind": kind, "text": text}).encode()], list(descriptors))
         except OSError:
             return False
         return True
@@ -34,13 +37,14 @@ class Control:
         found: list[tuple[str, str]] = []
         while True:
             try:
-                data = self.socket.recv(LARGEST_BYTES)
+                data, descriptors, _, _ = socket.recv_fds(self.socket, LARGEST_BYTES, MOST_DESCRIPTORS)
             except BlockingIOError:
                 return found
             except OSError:
                 return found or None
             if not data:
                 return found or None
+            self.descriptors += descriptors
             message: dict[str, Any] = json.loads(data)
             found.append((message["kind"], message["text"]))
 

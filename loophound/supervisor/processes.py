@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import loophound
 from loophound.config import Config
@@ -20,6 +22,9 @@ from loophound.supervisor.control import Control
 from loophound.supervisor.handover import Handover
 from loophound.supervisor.pulse import Pulse
 from loophound.supervisor.worker import Setup
+
+PR_SET_CHILD_SUBREAPER = 36
+FORK_S = 10.0  # what a nursery may take to fork: it does nothing else
 
 
 @dataclass(slots=True)
@@ -30,7 +35,6 @@ class Running:
     pid: int
     control: Control
     pulse: Pulse
-    process: subprocess.Popen[bytes] | None = None
 
     def close(self) -> None:
         self.control.close()
@@ -46,7 +50,7 @@ class Spawner:
         self._observer = observer
         self._spare = spare
         self._warm: tuple[subprocess.Popen[bytes], Control, Pulse] | None = None
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[int, subprocess.Popen[bytes] | None] = {}
         try:
             pickle.dumps(config)
         except Exception as error:
@@ -56,7 +60,12 @@ class Spawner:
         """A new worker. Raises OSError when the system has no process to give."""
         process, control, pulse = self._warm or self._start(listeners)
         self._warm = None
-        setup = Setup(
+        with contextlib.suppress(OSError):  # it has died by now, which its end will tell
+            control.socket.send(pickle.dumps(self._setup(worker, listeners, pulse)))
+        return Running(worker, process.pid, control, pulse)
+
+    def _setup(self, worker: int, listeners: Sequence[socket.socket], pulse: Pulse | None) -> Setup:
+        return Setup(
             config=self._config,
             worker=worker,
             parent=os.getpid(),
@@ -64,14 +73,11 @@ class Spawner:
             arguments=sys.argv,
             python_path=os.environ.get("PYTHONPATH"),
             listeners=[sock.fileno() for sock in listeners],
-            pulse=pulse.descriptor,
+            pulse=pulse.descriptor if pulse is not None else -1,
             handover=self._handover.descriptors,
             observer=self._observer,
             reloads=self._spare,
         )
-        with contextlib.suppress(OSError):  # it has died by now, which its end will tell
-            control.socket.send(pickle.dumps(setup))
-        return Running(worker, process.pid, control, pulse, process)
 
     def warm_up(self, listeners: Sequence[socket.socket]) -> None:
         """Start the spare, so that the next spawn() need not wait for an interpreter."""
@@ -81,19 +87,25 @@ class Spawner:
     def _start(self, listeners: Sequence[socket.socket]) -> tuple[subprocess.Popen[bytes], Control, Pulse]:
         control, theirs = Control.pair()
         pulse = Pulse.create()
-        descriptors = [theirs.fileno(), pulse.descriptor, *self._handover.descriptors]
+        with theirs:
+            process = self._run("worker", theirs, listeners, pulse.descriptor)
+        return process, control, pulse
+
+    def _run(
+        self, module: str, channel: socket.socket, listeners: Sequence[socket.socket], *further: int
+    ) -> subprocess.Popen[bytes]:
+        descriptors = [channel.fileno(), *self._handover.descriptors, *further]
         descriptors += [sock.fileno() for sock in listeners]
         home = str(Path(loophound.__file__).parent.parent)
         path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, *flags, "-P", "-m", "loophound.supervisor.worker", str(theirs.fileno())],
-                pass_fds=descriptors,
-                env={**os.environ, "PYTHONPATH": path},
-            )
+        process = subprocess.Popen(
+            [sys.executable, *flags, "-P", "-m", f"loophound.supervisor.{module}", str(channel.fileno())],
+            pass_fds=descriptors,
+            env={**os.environ, "PYTHONPATH": path},
+        )
         self._children[process.pid] = process
-        return process, control, pulse
+        return process
 
     def ended(self) -> Iterator[tuple[int, int]]:
         """Children that have ended since: pid and exit code. As process 1, everybody's orphans are reaped too."""
@@ -107,10 +119,11 @@ class Spawner:
                 if not found:
                     break
                 code = os.waitstatus_to_exitcode(status)
-                child = self._children.pop(found, None)
-                if child is None:
+                if found not in self._children:
                     continue
-                child.returncode = code
+                child = self._children.pop(found)
+                if child is not None:
+                    child.returncode = code
                 if self._warm is not None and self._warm[0] is child:
                     self._drop_spare()
                 else:
@@ -137,3 +150,76 @@ class Spawner:
             process.kill()
             process.wait()
             self._children.pop(process.pid, None)
+
+
+class PreloadingSpawner(Spawner):
+    """Forks workers from a nursery, a process that has imported the application."""
+
+    def __init__(
+        self, config: Config, handover: Handover, listeners: Sequence[socket.socket], *, observer: str | None = None
+    ) -> None:
+        super().__init__(config, handover, observer=observer)
+        if not adopt_orphans():
+            raise ConfigError("--preload wants Linux: elsewhere nobody adopts the workers")
+        self._listeners = listeners
+        self._nursery: Nursery | None = None
+
+    def raise_nursery(self) -> Nursery:
+        """A new one, which imports the application now; it is used from `settle()` on."""
+        control, theirs = Control.pair()
+        with theirs:
+            process = self._run("nursery", theirs, self._listeners)
+        control.socket.send(pickle.dumps(self._setup(0, self._listeners, None)))
+        return Nursery(process.pid, control)
+
+    def settle(self, nursery: Nursery) -> None:
+        """It is ready: from now on it forks, and the one before it ends."""
+        self.release()
+        self._nursery = nursery
+
+    @property
+    def nursery_pid(self) -> int | None:
+        return self._nursery.pid if self._nursery is not None else None
+
+    def release(self) -> None:
+        if self._nursery is not None:
+            self._nursery.control.close()
+            self._nursery = None
+
+    def spawn(self, worker: int, listeners: Sequence[socket.socket]) -> Running:
+        if self._nursery is None:
+            raise OSError(0, "the process that holds the application is gone")
+        control, theirs = Control.pair()
+        pulse = Pulse.create()
+        channel = self._nursery.control.socket
+        setup = pickle.dumps(self._setup(worker, listeners, None))
+        with theirs:
+            socket.send_fds(channel, [setup], [theirs.fileno(), pulse.descriptor])
+        if not select.select([channel], [], [], FORK_S)[0]:
+            raise OSError(0, "the process that holds the application does not answer")
+        answers = self._nursery.control.receive() or [("", "")]
+        if answers[0][0] != "forked":
+            raise OSError(0, "the process that holds the application has ended")
+        pid = int(answers[0][1])
+        self._children[pid] = None
+        return Running(worker, pid, control, pulse)
+
+    def close(self) -> None:
+        self.release()
+        super().close()
+
+
+@dataclass(slots=True)
+class Nursery:
+    pid: int
+    control: Control
+
+
+def adopt_orphans() -> bool:
+    """Have descendants whose parent has ended become children of this process (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)

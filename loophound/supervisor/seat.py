@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,9 @@ class WorkerSeat:
         for kind, _ in messages:
             if kind == "retire":
                 self._server.retire(self._handover.give)
+            elif kind == "listen":
+                while self._control.descriptors:
+                    self._server.listen_also(socket.socket(fileno=self._control.descriptors.pop()))
             elif kind == "stop":
                 self._server.stop()
             elif kind == "at once":

@@ -11,6 +11,7 @@ import math
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -22,9 +23,10 @@ from types import FrameType
 from typing import Any
 
 from loophound.config import MOST_WORKERS, Config
-from loophound.errors import USAGE_EXIT_CODE, ConfigError, LoophoundError, StartupError
+from loophound.errors import STARTUP_EXIT_CODE, USAGE_EXIT_CODE, ConfigError, LoophoundError, StartupError
 from loophound.server import logs, sockets
 from loophound.supervisor.changes import Changes, shown
+from loophound.supervisor.control import Control
 from loophound.supervisor.examine import Examiner
 from loophound.supervisor.facts import (
     AskedToLeave,
@@ -45,7 +47,7 @@ from loophound.supervisor.facts import (
 )
 from loophound.supervisor.handover import Handover
 from loophound.supervisor.policy import Fleet, Plan, how_ended
-from loophound.supervisor.processes import Running, Spawner
+from loophound.supervisor.processes import Nursery, PreloadingSpawner, Running, Spawner
 from loophound.supervisor.watch import Watch
 
 logger = logging.getLogger("loophound.supervisor")
@@ -97,10 +99,18 @@ class Supervisor:
         at_end.callback(handover.receiver.close)
         self._examiner = Examiner(config)
         at_end.callback(self._examiner.close)
-        self._spawner = Spawner(
-            replace(config, **_ALONE), handover, observer=self._examiner.attach_at, spare=config.reload
+        alone, attach_at = replace(config, **_ALONE), self._examiner.attach_at
+        self._spawner = (
+            PreloadingSpawner(alone, handover, self._listeners, observer=attach_at)
+            if config.preload
+            else Spawner(alone, handover, observer=attach_at, spare=config.reload)
         )
         at_end.callback(self._spawner.close)
+        self._own_listeners: dict[int, list[socket.socket]] = {}  # with --reuse-port: by worker
+        at_end.callback(self._close_own_listeners)
+        self._nursery: tuple[Nursery, Fact] | None = None  # one that imports yet, and what is to happen then
+        self._began = False
+        self._unborn = 0
         self._running: dict[int, Running] = {}
         self._problems: dict[int, str] = {}
         self._signals: deque[int] = deque()
@@ -115,7 +125,7 @@ class Supervisor:
         """Until all workers have ended. Raises StartupError or ConfigError with what kept them from starting."""
         with self._signals_noted():
             try:
-                self._feed(Ticked(time.monotonic()))
+                self._prepared(Ticked(time.monotonic()))
                 while self._outcome is None:
                     self._turn()
             finally:
@@ -174,16 +184,60 @@ class Supervisor:
             self._examiner.check()
             for fact in self._watch.look(list(self._running.values())):
                 self._feed(fact)
-        self._feed(Ticked(time.monotonic()))
+        if self._began:
+            self._feed(Ticked(time.monotonic()))
+
+    def _prepared(self, fact: Fact) -> None:
+        """Feed what starts workers; with --preload, once a process has imported the application anew."""
+        if not isinstance(self._spawner, PreloadingSpawner):
+            self._began = True
+            self._feed(fact)
+            return
+        if self._nursery is not None:
+            self._nursery[0].control.close()  # of two in a row, the later counts
+            self._forget(self._nursery[0].control)
+        nursery = self._spawner.raise_nursery()
+        self._nursery = nursery, fact
+        self.watch(nursery.control.socket.fileno(), lambda: self._hear_nursery(nursery))
+
+    def _hear_nursery(self, nursery: Nursery) -> None:
+        assert isinstance(self._spawner, PreloadingSpawner)
+        for kind, text in nursery.control.receive() or [("", "")]:
+            if kind == "problem":
+                self._problems[nursery.pid] = text
+            elif kind == "ready" and self._nursery is not None and self._nursery[0] is nursery:
+                fact, self._nursery = self._nursery[1], None
+                self._spawner.settle(nursery)
+                self._began = True
+                self._feed(fact)
+        self._forget(nursery.control)
+
+    def _nursery_ended(self, pid: int, code: int) -> None:
+        assert isinstance(self._spawner, PreloadingSpawner)
+        problem = self._problems.pop(pid, f"it {how_ended(code)} while it imported the application")
+        if self._nursery is not None and self._nursery[0].pid == pid:
+            self._forget(self._nursery[0].control)
+            self._nursery[0].control.close()
+            self._nursery = None
+            if self._began:
+                logger.error("The application cannot be imported anew: %s", problem)
+                logger.error("No worker is replaced: those that there are serve on")
+            elif self._outcome is None:
+                self._outcome = Finish(code if code == USAGE_EXIT_CODE else STARTUP_EXIT_CODE, problem)
+        elif pid == self._spawner.nursery_pid and not self._fleet.stops:
+            logger.error("The process that holds the application %s", how_ended(code))
+            self._spawner.release()
+            self._prepared(Ticked(time.monotonic()))
 
     def _feed(self, fact: Fact) -> None:
         facts = deque([fact])
         while facts:
             for command in self._fleet.feed(facts.popleft()):
-                if (answer := self._carry_out(command)) is not None:
-                    facts.append(answer)
+                facts += self._carry_out(command)
+        if self._own_listeners:
+            self._leave_no_listener()
 
-    def _carry_out(self, command: Command) -> Fact | None:
+    def _carry_out(self, command: Command) -> list[Fact]:
         match command:
             case Spawn(worker):
                 return self._spawn(worker)
@@ -199,21 +253,49 @@ class Supervisor:
                 logger.log(level, "%s", text)
             case Finish():
                 self._outcome = command
-        return None
+        return []
 
-    def _spawn(self, worker: int) -> Fact:
+    def _listeners_of(self, worker: int) -> list[socket.socket]:
+        """Raises OSError where there is none to be had."""
+        if not self._config.reuse_port:
+            return self._listeners
+        if worker not in self._own_listeners:
+            first = not self._own_listeners
+            self._own_listeners[worker] = [sock if first else sockets.bind_again(sock) for sock in self._listeners]
+        return self._own_listeners[worker]
+
+    def _close_own_listeners(self) -> None:
+        for own in self._own_listeners.values():
+            for sock in own:
+                sock.close()
+
+    def _leave_no_listener(self) -> None:
+        """With SO_REUSEPORT the kernel goes on giving connections to the socket of a worker that is no more."""
+        heir = min(self._fleet.posts)
+        for worker in [*self._own_listeners]:
+            if worker not in self._fleet.posts and heir in self._own_listeners:
+                left = self._own_listeners.pop(worker)
+                self._own_listeners[heir] += left
+                for running in self._running.values():
+                    if running.worker == heir:
+                        running.control.send("listen", "", [sock.fileno() for sock in left])
+
+    def _spawn(self, worker: int) -> list[Fact]:
+        now_s = time.monotonic()
         try:
-            running = self._spawner.spawn(worker, self._listeners)
-        except OSError as error:
-            raise LoophoundError(f"cannot start a worker: {error.strerror}") from None
+            running = self._spawner.spawn(worker, self._listeners_of(worker))
+        except OSError as error:  # no more processes, memory or descriptors: it may pass
+            self._unborn -= 1
+            problem = f"no process can be started: {error.strerror}"
+            return [Spawned(worker, self._unborn, now_s), Ended(self._unborn, 1, now_s, problem)]
         self._running[running.pid] = running
         self.watch(running.control.socket.fileno(), lambda: self._hear(running))
-        return Spawned(worker, running.pid, time.monotonic())
+        return [Spawned(worker, running.pid, time.monotonic())]
 
     def _hear(self, running: Running) -> None:
         messages = running.control.receive()
         if messages is None:
-            self._forget(running)  # its end is told by wait(2)
+            self._forget(running.control)  # its end is told by wait(2)
             return
         for kind, text in messages:
             now_s = time.monotonic()
@@ -233,8 +315,8 @@ class Supervisor:
             for address in dict.fromkeys(sockets.address_of(sock, scheme) for sock in self._listeners):
                 logger.info("Loophound running on %s (Press CTRL+C to quit)", address)
 
-    def _forget(self, running: Running) -> None:
-        descriptor = running.control.socket.fileno()
+    def _forget(self, control: Control) -> None:
+        descriptor = control.socket.fileno()
         if self._sources.pop(descriptor, None) is not None:
             self._poller.unregister(descriptor)
 
@@ -242,16 +324,21 @@ class Supervisor:
         running = self._running.pop(pid, None)
         if running is not None:
             self._hear(running)  # its last words
-            self._forget(running)
+            self._forget(running.control)
             running.close()
             self._examiner.gone(running.worker, pid, f"it {how_ended(code)}")
+        elif isinstance(self._spawner, PreloadingSpawner):
+            self._nursery_ended(pid, code)
+            return
         self._feed(Ended(pid, code, time.monotonic(), self._problems.pop(pid, "")))
 
     # -- signals
 
     def _obey(self, number: int) -> None:
         if number in ORDERS:
-            self._feed(Ordered(ORDERS[signal.Signals(number)], time.monotonic()))
+            order = ORDERS[signal.Signals(number)]
+            fact = Ordered(order, time.monotonic())
+            self._prepared(fact) if order is Order.REPLACE and not self._fleet.stops else self._feed(fact)
         elif number == signal.SIGUSR1:
             logs.reopen()
             for running in self._running.values():

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from loophound.config import Config
 from loophound.errors import LoophoundError
@@ -45,9 +45,7 @@ class Setup:
 
 
 def main(descriptor: int) -> int:
-    # Ctrl-C and a hang-up go to the whole foreground group; the supervisor says what becomes of them.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    quiet_terminal()
     control_socket = socket.socket(fileno=descriptor)
     _preload()
     select.select([control_socket], [], [])  # a spare waits here until it is wanted
@@ -55,6 +53,12 @@ def main(descriptor: int) -> int:
     if not data:
         return 0  # not wanted, or nobody is left to want it
     return serve(Control(control_socket), pickle.loads(data))
+
+
+def quiet_terminal() -> None:
+    """Ctrl-C and a hang-up go to the whole foreground group; the supervisor says what becomes of them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _preload() -> None:
@@ -65,11 +69,8 @@ def _preload() -> None:
     from loophound.server import server  # noqa: F401
 
 
-def serve(control: Control, setup: Setup) -> int:
-    """Serve until told to leave; the exit code."""
-    from loophound import serving
-    from loophound.server import logs
-
+def adopt_setup(setup: Setup) -> None:
+    """Be, for the application, as the process that the user has started."""
     sys.path[:] = setup.path
     sys.argv[:] = setup.arguments
     # Compiled code is told from newer source by whole seconds and the size, which two quick saves may share.
@@ -77,9 +78,17 @@ def serve(control: Control, setup: Setup) -> int:
     os.environ.pop("PYTHONPATH", None)
     if setup.python_path is not None:
         os.environ["PYTHONPATH"] = setup.python_path
+
+
+def serve(control: Control, setup: Setup, pulse: int | None = None) -> int:
+    """Serve until told to leave; the exit code. `pulse` is the descriptor where it came later than the others."""
+    from loophound import serving
+    from loophound.server import logs
+
+    adopt_setup(setup)
     if not end_with(setup.parent):
         return 0
-    seat = WorkerSeat(control, Pulse(setup.pulse), Handover(*map(_socket, setup.handover)))
+    seat = WorkerSeat(control, Pulse(setup.pulse if pulse is None else pulse), Handover(*map(_socket, setup.handover)))
     signal.signal(signal.SIGUSR1, lambda *_: logs.reopen())
     config = setup.config
     try:
@@ -114,7 +123,10 @@ def _socket(descriptor: int) -> socket.socket:
     return sock
 
 
-if __name__ == "__main__":
-    code = main(int(sys.argv[1]))
+def leave(code: int) -> NoReturn:
     logging.shutdown()
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(int(sys.argv[1])))

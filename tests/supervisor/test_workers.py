@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from loophound.supervisor import policy, vigil
-from tests.supervisor.running import APP, Load, Supervised, command_line, wait_until
+from tests.supervisor.running import APP, Load, Supervised, children, command_line, wait_until
 
 Start = Callable[..., Supervised]
 
@@ -184,3 +184,47 @@ def test_log_files_are_opened_again(supervised: Start, tmp_path: Path) -> None:
     server.end()
     assert "Shutting down" in log.read_text()
     assert "Shutting down" not in moved.read_text()
+
+
+@pytest.mark.parametrize("option", ["--reuse-port", "--preload"])
+def test_other_ways_to_have_workers(supervised: Start, option: str) -> None:
+    server = supervised("--workers=2", option)
+    serving(server, 2)
+    with Load(server.port, 4, pause_s=0.002) as load:
+        server.send(signal.SIGHUP)
+        serving(server, 4)
+        server.send(signal.SIGTTIN)
+        serving(server, 5)
+        server.send(signal.SIGTTOU)
+        server.wait_for("worker 3: Shutting down")
+        for _ in range(30):  # also those that the kernel gives to the socket of the third
+            assert server.get()
+    assert load.errors == []
+    os.kill(int(server.get().split()[0]), signal.SIGKILL)
+    serving(server, 6)
+    assert server.end() == 0
+    assert children(server.pid) == []
+
+
+def test_preload_imports_once_and_anew_for_each_replacement(supervised: Start, tmp_path: Path) -> None:
+    count = tmp_path / "imports"
+    app = APP + f"\nwith open({str(count)!r}, 'a') as file:\n    file.write('i')\n"
+    server = supervised("--workers=3", "--preload", app=app)
+    serving(server, 3)
+    assert count.read_text() == "i"
+    (tmp_path / "main.py").write_text(app.replace("VERSION = 1", "VERSION = 22"))
+    server.send(signal.SIGHUP)
+    serving(server, 6)
+    wait_until(lambda: server.get().endswith(b" 22"))
+    assert count.read_text() == "ii"
+    (tmp_path / "main.py").write_text("import nothing_there")
+    server.send(signal.SIGHUP)
+    server.wait_for("The application cannot be imported anew: .*nothing_there")
+    assert server.get().endswith(b" 22")
+
+
+def test_preload_of_what_cannot_be_imported(supervised: Start) -> None:
+    server = supervised("--workers=2", "--preload", app="import nothing_there")
+    assert server.process.wait(30) == 3
+    server.end()
+    assert server.log.startswith("loophound: cannot import 'main': ModuleNotFoundError")
