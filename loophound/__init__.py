@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from loophound.errors import BlockingCallError, StallLimitExceeded
     from loophound.middleware.blocking_calls import BlockingCallMiddleware
     from loophound.middleware.offload import OffloadMiddleware
+    from loophound.middleware.watch import WatchMiddleware
     from loophound.offloading.errors import (
         OffloadError,
         OffloadPicklingError,
@@ -42,6 +43,7 @@ __all__ = [
     "BlockingCallMiddleware",
     "BlockingCallError",
     "StallLimitExceeded",
+    "WatchMiddleware",
     "OffloadError",
     "OffloadPicklingError",
     "OffloadQueueFullError",
@@ -65,6 +67,7 @@ _HOMES = {
     "BlockingCallMiddleware": "loophound.middleware.blocking_calls",
     "BlockingCallError": "loophound.errors",
     "StallLimitExceeded": "loophound.errors",
+    "WatchMiddleware": "loophound.middleware.watch",
     "OffloadError": "loophound.offloading.errors",
     "OffloadPicklingError": "loophound.offloading.errors",
     "OffloadQueueFullError": "loophound.offloading.errors",

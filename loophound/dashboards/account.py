@@ -49,9 +49,17 @@ def account(stall: Stall, sources: SourceLines) -> Account:
         stack=tuple(shorten(stall.stack)),
         profile=_profile(stall),
         evidence=", ".join(_evidence(stall.evidence, stall.cause)),
-        victims=f"{count(stall.victims, 'other request', 'other requests')} waited" if stall.victims else "",
+        victims=_victims(stall),
         remedy=safe(stall.remedy, 500) if stall.remedy else "",
     )
+
+
+def _victims(stall: Stall) -> str:
+    if not stall.victims:
+        return ""
+    known = [delay for delay in stall.delays if delay.delay_s]
+    longest = f", up to {duration(known[0].delay_s)} ({safe(known[0].path)})" if known and known[0].delay_s else ""
+    return f"{count(stall.victims, 'other request', 'other requests')} waited{longest}"
 
 
 def headline(stall: Stall) -> str:

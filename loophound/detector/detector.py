@@ -29,7 +29,7 @@ from loophound.detector.records import INNOCENT, BlockingCall, Cause, Snapshot, 
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
-from loophound.server.hooks import Served
+from loophound.server.hooks import Exchange, Served
 from loophound.source import SourceLines
 from loophound.times import now_iso
 
@@ -327,6 +327,9 @@ class Detector:
     def _loop_begins(self, loop: asyncio.AbstractEventLoop, base: int) -> WatchedLoop | None:
         if not self._armed or os.getpid() != self._pid:
             return None
+        for watched in list(self._loops):
+            if watched.loop is loop:  # of a run that began before the detector did: nobody told of its end
+                self._loop_ends(watched)
         slot = None
         if self._link is not None:
             slot = self._link.page.occupy(self._this_thread_state(), threading.get_native_id(), kind_of(loop))
@@ -415,9 +418,7 @@ class Detector:
             slot=watched.slot.index if watched.slot is not None else -1,
             ongoing=incident.ongoing,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
-            arrivals=[Arrival(id(e.connection), id(e.scope), e.began_ns, e.ended_ns) for e in crowd.exchanges]
-            if crowd
-            else (),
+            arrivals=[arrival_of(exchange) for exchange in crowd.exchanges] if crowd else (),
             settled_ns=crowd.settled_ns if crowd else 0,
             thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
         )
@@ -457,6 +458,12 @@ class Detector:
     def _count(self, stall: Stall) -> None:
         if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM:
             self.stalls += 1
+
+
+def arrival_of(exchange: Exchange) -> Arrival:
+    scope = exchange.scope
+    method, path = scope.get("method", "GET"), scope.get("path", "")
+    return Arrival(id(exchange.connection), id(scope), exchange.began_ns, exchange.ended_ns, method, path)
 
 
 class ServerHooks:

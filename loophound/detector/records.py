@@ -7,7 +7,7 @@ is None, never guessed. Times are seconds, as each name says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -96,6 +96,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """A request that waited for the stall to end. `delay_s` is None where it was found waiting only then:
+    its head was still with the kernel, which does not tell since when.
+    """
+
+    method: str
+    path: str
+    delay_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the kernel and the interpreter said. Shares run from 0 to 1, times are seconds.
 
@@ -142,12 +153,14 @@ class Stall:
     victims: int
     fingerprint: str
     remedy: str | None
+    delays: tuple[Delay, ...] = ()  # of the victims, the longest first; not of all where there are many
 
     def to_dict(self) -> dict[str, Any]:
         record = asdict(self)
         record["cause"] = self.cause.value
         record["stack"] = list(record["stack"])
         record["profile"] = list(record["profile"])
+        record["delays"] = list(record["delays"])
         return {"schema": STALL_SCHEMA, **record}
 
     @classmethod
@@ -203,7 +216,7 @@ _PARTS: dict[str, type[Any]] = {
     "culprit": Place, "blocking": Place, "caller": Place, "other_thread": OtherThread,
     "task": Task, "request": Request, "evidence": Evidence,
 }  # fmt: skip
-_LISTS: dict[str, type[Any]] = {"stack": StackFrame, "profile": ProfileLine}
+_LISTS: dict[str, type[Any]] = {"stack": StackFrame, "profile": ProfileLine, "delays": Delay}
 
 
 def _values(kind: type[Any], schema: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +224,9 @@ def _values(kind: type[Any], schema: str, record: Mapping[str, Any]) -> dict[str
     if record.get("schema") != schema:
         raise ValueError(f"expected schema {schema!r}, got {record.get('schema')!r}")
     try:
-        values = {entry.name: record[entry.name] for entry in fields(kind)}
+        # A field with a default was added since: records of before lack it.
+        wanted = [f.name for f in fields(kind) if f.name in record or f.default is MISSING]
+        values = {name: record[name] for name in wanted}
     except KeyError as missing:
         raise ValueError(f"the record lacks {missing}") from None
     for name in values.keys() & _PARTS.keys():

@@ -14,13 +14,25 @@ from pathlib import Path
 from loophound import marks
 from loophound.detector.blame import Origin, program_index
 from loophound.detector.diagnosis import Finding
+from loophound.detector.episode import Span
 from loophound.detector.facts import ThreadSampled
 from loophound.detector.fingerprint import fingerprint
 from loophound.detector.frames import CodeFrame
-from loophound.detector.records import INNOCENT, Cause, Evidence, OtherThread, Place, ProfileLine, StackFrame, Stall
+from loophound.detector.records import (
+    INNOCENT,
+    Cause,
+    Delay,
+    Evidence,
+    OtherThread,
+    Place,
+    ProfileLine,
+    StackFrame,
+    Stall,
+)
 from loophound.detector.remedy import COMPUTE, remedy_for
 from loophound.source import SourceLines
 
+MOST_DELAYS = 20
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=\()")
 
 
@@ -32,6 +44,8 @@ class Arrival:
     scope_id: int
     began_ns: int
     ended_ns: int  # 0 while in flight
+    method: str = "GET"
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +97,7 @@ class Reporter:
         frames = sample.frames if sample is not None else ()
         shown = frames[program_index(frames, sample.base, self.origin) :] if sample is not None else ()
         work = finding.work
+        waiting = _waiting(finding, scene)
         other = _other_thread(finding.other_thread, scene.thread_names, self.origin)
         return Stall(
             id=stall_id(scene.pid, scene.slot, scene.beat_ns, number),
@@ -108,7 +123,8 @@ class Reporter:
             task=work.task if work else None,
             request=work.request if work else None,
             evidence=_evidence(finding),
-            victims=_victims(finding, scene),
+            victims=len(waiting),
+            delays=_delays(waiting, finding.span),
             fingerprint=_fingerprint(finding, other),
             remedy=self._remedy(finding),
         )
@@ -198,18 +214,28 @@ def _evidence(finding: Finding) -> Evidence:
     )
 
 
-def _victims(finding: Finding, scene: Scene) -> int:
+def _waiting(finding: Finding, scene: Scene) -> list[Arrival]:
     """Requests that waited: in flight during the stall, or found waiting when it was over."""
     own = finding.work.scope_id if finding.work else 0
     own_connections = {a.connection_id for a in scene.arrivals if own and a.scope_id == own}
     until_ns = max(scene.settled_ns, finding.span.ended_ns)
-    waited = {
-        arrival.connection_id
-        for arrival in scene.arrivals
-        if arrival.began_ns <= until_ns and (not arrival.ended_ns or arrival.ended_ns > finding.span.began_ns)
-    }
-    # A quick client may have asked again by then; it waited once all the same.
-    return len(waited - own_connections)
+    waited: dict[int, Arrival] = {}
+    for arrival in sorted(scene.arrivals, key=lambda a: a.began_ns):
+        there = arrival.began_ns <= until_ns and (not arrival.ended_ns or arrival.ended_ns > finding.span.began_ns)
+        if there and arrival.connection_id not in own_connections:
+            # A quick client may have asked again by then; it waited once all the same.
+            waited.setdefault(arrival.connection_id, arrival)
+    return list(waited.values())
+
+
+def _delays(waiting: Sequence[Arrival], span: Span) -> tuple[Delay, ...]:
+    def delay_s(arrival: Arrival) -> float | None:
+        if arrival.began_ns >= span.ended_ns:
+            return None
+        return round(span.overlap_ns(Span(arrival.began_ns, arrival.ended_ns or span.ended_ns)) / 1e9, 6)
+
+    delays = [Delay(arrival.method, arrival.path, delay_s(arrival)) for arrival in waiting]
+    return tuple(sorted(delays, key=lambda d: -(d.delay_s or 0.0))[:MOST_DELAYS])
 
 
 def _other_thread(thread: ThreadSampled | None, names: Mapping[int, str], origin: Origin) -> OtherThread | None:

@@ -54,7 +54,7 @@ def worked(samples: list[Sampled]) -> Stall:
     arrivals = [
         Arrival(1, 5, 1 * MS, 0),  # the culprit's own
         Arrival(1, 11, 310 * MS, 0),  # and what its client sent next
-        Arrival(2, 6, 50 * MS, 0),  # came while it was blocked
+        Arrival(2, 6, 50 * MS, 0, "POST", "/late"),  # came while it was blocked
         Arrival(3, 7, 2 * MS, 150 * MS),  # was there, and was answered late
         Arrival(3, 12, 160 * MS, 0),  # the same client again
         Arrival(4, 8, 320 * MS, 400 * MS),  # waited in the socket's queue
@@ -68,9 +68,10 @@ def worked(samples: list[Sampled]) -> Stall:
 KEYS = [
     "schema", "id", "at", "pid", "worker", "loop", "thread", "duration_s", "duration_error_s", "threshold_s",
     "ongoing", "cause", "innocent", "culprit", "blocking", "other_thread", "stack", "profile", "samples", "task",
-    "request", "evidence", "victims", "fingerprint", "remedy",
+    "request", "evidence", "victims", "fingerprint", "remedy", "delays",
 ]  # fmt: skip
 TYPES: dict[str, Any] = {
+    "delays": list,
     "schema": str, "id": str, "at": str, "pid": int, "worker": int, "loop": str, "thread": str, "duration_s": float,
     "duration_error_s": float, "threshold_s": float, "ongoing": bool, "cause": str, "innocent": bool, "culprit": dict,
     "blocking": dict, "other_thread": type(None), "stack": list, "profile": list, "samples": int, "task": dict,
@@ -240,3 +241,17 @@ def test_the_stack_runs_outermost_first_and_says_what_is_the_users() -> None:
     stall = stall_of(WAITING)
     assert [frame.file for frame in stall.stack] == [f.file for f in (*LOOP, *WAITING.frames)]
     assert [frame.app for frame in stall.stack] == [True, False, False, False, True, False]
+
+
+def test_how_long_each_victim_waited() -> None:
+    stall = worked([sampled(at, HANDLER, unit=3, waiting=RECEIVING, work=WORK) for at in (30, 150)])
+    assert stall.victims == 3
+    delays = [(delay.path, delay.delay_s) for delay in stall.delays]
+    assert delays[0] == ("/late", 0.25)
+    assert delays[1][1] is not None
+    assert 0.13 <= delays[1][1] <= 0.15
+    assert delays[2][1] is None  # it was still with the kernel
+    assert Stall.from_dict(stall.to_dict()) == stall
+    record = stall.to_dict()
+    del record["delays"]
+    assert Stall.from_dict(record).delays == ()
