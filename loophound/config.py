@@ -330,6 +330,15 @@ class Config:
         maximum=65535,
         optional_value="0",
     )
+    console: int | None = option(
+        None,
+        "Start aiomonitor's console on the loop, at this port of 127.0.0.1; for development: whoever reaches the port"
+        " runs code in the process.",
+        metavar="PORT",
+        minimum=0,
+        maximum=65535,
+        optional_value="20101",
+    )
     metrics: str | None = option(
         None,
         "Serve /metrics, for Prometheus, and /healthz there; on 127.0.0.1 where no host is named.",
@@ -347,8 +356,7 @@ class Config:
     @property
     def threshold_ms(self) -> float | None:
         """From where a stall counts; None where stalls are not looked for."""
-        shown = self.metrics is not None or self.web_dashboard is not None or self.dashboard
-        if self.detect_blocking is None and shown:
+        if self.detect_blocking is None and (self.metrics is not None or self._shows_loops):
             return DEFAULT_THRESHOLD_MS  # what shows the loops needs somebody who watches them
         if self.detect_blocking in (None, "calls"):
             return None
@@ -357,7 +365,11 @@ class Config:
     @property
     def flags_calls(self) -> bool:
         """Whether synchronous calls within requests are flagged."""
-        return self.detect_blocking not in (None, "stalls")
+        return self._shows_loops if self.detect_blocking is None else self.detect_blocking != "stalls"
+
+    @property
+    def _shows_loops(self) -> bool:
+        return self.dashboard or self.web_dashboard is not None or self.console is not None
 
     def __post_init__(self) -> None:
         if self.env_file is not None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import socket
 
     from loophound.calls.flagger import CallFace
+    from loophound.cli.console import ConsoleHooks
     from loophound.server.hooks import Hooks
     from loophound.server.seat import Seat
 
@@ -69,6 +70,13 @@ def serve_here(
     with ExitStack() as at_end:
         hooks: Hooks | None = None
         faces: list[CallFace] = []
+        console: ConsoleHooks | None = None
+        if config.console is not None:
+            from loophound.cli.console import ConsoleHooks as Hooked
+
+            # Workers take the ports that follow, one each.
+            console = Hooked(config.console + max(0, worker - 1), patient=seat is not None)
+            faces.append(console.answers.take_call)
         if config.threshold_ms is not None:
             from loophound.cli.detection import detection
             from loophound.cli.hosting import hosting_of
@@ -86,9 +94,12 @@ def serve_here(
                     observer=observer,
                     worker=worker,
                     stall_limit_s=config.stall_limit,
+                    faces=[] if console is None else [console.answers.take_stall],
                 )
             )
             hooks = detector.hooks
+            if console is not None:
+                console.snapshots = detector.snapshots
             faces.append(detector.show_call)
         elif config.hang_watch is not None:
             from loophound.hang_watch import hang_watch
@@ -101,4 +112,6 @@ def serve_here(
             hooks = CallHooks(
                 at_end.enter_context(flagging(config.record, faces, log_format=config.log_format, worker=worker)), hooks
             )
+        if console is not None:
+            console.others, hooks = hooks, console
         Server(config, hooks=hooks, seat=seat).run(sockets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -37,6 +37,7 @@ def detection(
     worker: int = 0,
     sums: bool = True,
     stall_limit_s: float | None = None,
+    faces: Sequence[Face] = (),
 ) -> Iterator[Detector]:
     """Watch every loop of the process meanwhile. Raises ConfigError when `record` cannot be
     written, there is no directory for `ledger`, or [tool.loophound] in pyproject.toml is wrong.
@@ -55,11 +56,11 @@ def detection(
     pyproject = find_pyproject(Path.cwd())
     allowed = allowances(pyproject) if pyproject is not None else []
     kept = keeper(ledger, tell) if ledger is not None else None
-    faces: list[Face] = [face] if kept is None else [face, kept]
+    shown: list[Face] = [face, *faces, *([kept] if kept is not None else [])]
     detector = Detector(
         threshold_ms / 1000,
         record=record,
-        faces=faces,
+        faces=shown,
         observer=True if observer is None else observer,
         hosting=hosting,
         worker=worker,

@@ -150,8 +150,10 @@ EXECUTORS = Panel(
         Column("queued", 7, lambda i, _: _count(i.queued, WARN), lambda i: i.queued),
         Column("running", 8, lambda i, _: _count(i.running, GOOD), lambda i: i.running),
         Column("rejected", 9, lambda i, _: _count(i.rejected, BAD), lambda i: i.rejected),
-        Column("wait p99", 9, lambda i, _: _times(i.wait_p99_s), lambda i: _none_is_least(i.wait_p99_s), least=58),
-        Column("run p99", 8, lambda i, _: _times(i.run_p99_s), lambda i: _none_is_least(i.run_p99_s), least=76),
+        Column("wait", 8, lambda i, _: _times(i.wait_mean_s), lambda i: _none_is_least(i.wait_mean_s), least=58),
+        Column("wait max", 9, lambda i, _: _times(i.wait_max_s), lambda i: _none_is_least(i.wait_max_s), least=76),
+        Column("run", 8, lambda i, _: _times(i.run_mean_s), lambda i: _none_is_least(i.run_mean_s), least=76),
+        Column("calls", 7, lambda i, _: (amount(i.calls), ""), lambda i: i.calls, least=90),
     ),
     empty="nothing is offloaded",
 )

@@ -135,8 +135,11 @@ class Executor:
     queued: int
     running: int
     rejected: int
-    wait_p99_s: float | None
-    run_p99_s: float | None
+    calls: int
+    wait_mean_s: float | None
+    wait_max_s: float | None
+    run_mean_s: float | None
+    run_max_s: float | None
 
 
 @dataclass(slots=True)
@@ -241,6 +244,6 @@ def _task(worker: int, entry: Mapping[str, Any]) -> TaskLine:
 
 
 def _executor(worker: int, entry: Mapping[str, Any]) -> Executor:
-    counts = (whole(entry.get(name)) for name in ("queued", "running", "rejected"))
-    times = (number(entry.get(name)) for name in ("wait_p99_s", "run_p99_s"))
+    counts = (whole(entry.get(name)) for name in ("queued", "running", "rejected", "calls"))
+    times = (number(entry.get(name)) for name in ("wait_mean_s", "wait_max_s", "run_mean_s", "run_max_s"))
     return Executor(worker, str(entry.get("name") or ""), str(entry.get("kind") or ""), *counts, *times)

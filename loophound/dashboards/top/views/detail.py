@@ -209,10 +209,10 @@ def _task(page: Page, item: TaskLine) -> str:
 def _executor(page: Page, item: Executor) -> str:
     page.add((safe(item.name), STRONG), (f"  {safe(item.kind)} of worker {item.worker}", ""))
     page.gap()
-    for name in ("queued", "running", "rejected"):
+    for name in ("queued", "running", "rejected", "calls"):
         page.fact(name, amount(getattr(item, name)))
-    page.fact("wait p99", short_time(item.wait_p99_s))
-    page.fact("run p99", short_time(item.run_p99_s))
+    page.fact("waited", f"{short_time(item.wait_mean_s)} on average, {short_time(item.wait_max_s)} at most")
+    page.fact("ran", f"{short_time(item.run_mean_s)} on average, {short_time(item.run_max_s)} at most")
     return safe(item.name)
 
 
