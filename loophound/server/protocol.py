@@ -447,11 +447,11 @@ class HttpConnection(asyncio.Protocol):
         self._stays = True
 
     def on_body(self, data: bytes) -> None:
-        self._body_left -= len(data)
+        self._body_left = left = self._body_left - len(data)
         cycle = cast(Cycle, self._incoming)
         cycle.body_came(data)
-        if self._body_left < 0:
-            self._bound_body()
+        if left < 0:  # a chunked body, whose length only its end tells
+            self._bound_body(-left)
         if len(cycle.body) > self.site.unread_bytes and self._reading:
             self.adjust_reading()
 
@@ -471,10 +471,9 @@ class HttpConnection(asyncio.Protocol):
         if len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers) > most:
             raise self._refused(431, f"Head of more than {most} bytes")
 
-    def _bound_body(self) -> None:
-        """Bound a chunked body, whose length only its end tells."""
+    def _bound_body(self, size: int) -> None:
         most = self.site.bounds.body
-        if most is not None and -self._body_left > most:
+        if most is not None and size > most:
             raise self._refused(413, f"Request body of more than {most} bytes")
 
     def _refused(self, status: int, why: str) -> Refusal:
@@ -534,11 +533,13 @@ class HttpConnection(asyncio.Protocol):
         if http_version == "1.0":
             extensions = self.site.extensions_of_1_0
             cycle.scope["extensions"] = extensions if self.tls is None else {**extensions, "tls": self.tls}
-        self._body_left = int(marks.get(b"content-length", b"0"))
-        self._overhead_bytes = self._trailer_bytes = 0
-        most = self.site.bounds.body
-        if most is not None and self._body_left > most:
-            raise self._refused(413, f"Request body of more than {most} bytes")
+        length = marks.get(b"content-length")
+        if length is None:
+            self._body_left = self._overhead_bytes = self._trailer_bytes = 0
+        else:
+            self._body_left = int(length)
+            if self.site.bounds.body is not None:
+                self._bound_body(self._body_left)
         if b"expect" in marks and http_version == "1.1":  # RFC 9110, section 10.1.1: 1.0 does not know the status
             if marks[b"expect"].lower() != b"100-continue":
                 raise self._refused(417, "Expectation not known")
