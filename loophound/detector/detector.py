@@ -84,6 +84,11 @@ class Detector:
     ) -> None:
         if not 0 < threshold < float("inf"):
             raise ConfigError(f"the threshold is a number of seconds above 0, such as 0.1; got {threshold!r}")
+        if threshold * 1e9 < 2 * SHORTEST_INTERVAL_NS:
+            raise ConfigError(
+                f"a threshold of {threshold * 1000:g} ms is below what can be told apart: it is at least"
+                f" {2 * SHORTEST_INTERVAL_NS / 1e6:g} ms, and CPython itself hands the GIL over after 5 ms"
+            )
         self.threshold_ns = int(threshold * 1e9)
         self.interval_ns = min(
             max(self.threshold_ns // BEATS_IN_A_THRESHOLD, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS
@@ -405,6 +410,7 @@ class Detector:
             observed=self._link is not None and self._link.ready and not self._link.lost,
         )
         findings = [finding for finding in findings if not self._is_allowed(finding, watched)]
+        findings = [self._with_limit(finding) for finding in findings]
         if crowd is not None:
             findings = [self._attribute(finding, watched.loop, crowd) for finding in findings]
         scene = Scene(
@@ -432,6 +438,13 @@ class Detector:
         interrupter = Interrupter(self._limit_ns, self._reporter.origin, self._link, self._is_meant)
         interrupter.install()
         return interrupter
+
+    def _with_limit(self, finding: Finding) -> Finding:
+        """Beyond the limit, and nobody could even try to interrupt it: the GIL was held all the time."""
+        beyond = self._limit_ns is not None and finding.span.length_ns > self._limit_ns + finding.portrait.threshold_ns
+        if not beyond or finding.interrupted is not None or finding.cause in INNOCENT:
+            return finding
+        return replace(finding, interrupted="failed")
 
     def _is_meant(self, watched: WatchedLoop, sample: Sampled) -> bool:
         """On the watchdog's thread: whether somebody allowed the block that goes on now."""

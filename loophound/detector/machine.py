@@ -26,6 +26,10 @@ from loophound.detector.stats import LoopStats
 GRACE_NS = 50_000_000
 SLACK_NS = 10_000_000
 ALL_DEPRIVED = 0.8
+# Ticks come up to a fifth sooner than they are due: a program that blocks with the period of the watchdog would
+# show the lag of one phase alone. Never later: a beat that is asked for late makes a silence seem longer.
+MOST_DICE = 0x7FFFFFFF
+IRREGULAR = 5 << 15
 ONGOING_NS = 1_000_000_000
 
 
@@ -80,6 +84,8 @@ class LoopMachine:
         self.episode = self._new_episode(beat)
         self._closing: list[Episode] = []
         self._ticked_ns = beat.at_ns
+        self._resting_ns = interval_ns
+        self._dice = beat.at_ns & MOST_DICE
         self._paced_ns = interval_ns  # in what time the next tick was to come
         self._sampled_ns = 0
         self._present = 0  # ticks in a row that came in time
@@ -105,7 +111,7 @@ class LoopMachine:
     @property
     def pace_ns(self) -> int:
         """When to look again: a loop that is late is looked at twice as often."""
-        return self.interval_ns // 2 if self.watchful else self.interval_ns
+        return self.interval_ns // 2 if self.watchful else self._resting_ns
 
     def episode_at(self, at_ns: int) -> Episode | None:
         """The silence to which something at that time belongs."""
@@ -145,6 +151,9 @@ class LoopMachine:
 
     def _on_tick(self, tick: Ticked) -> Sequence[Command | Event]:
         commands = self._judge(tick, self._note_absence(tick))
+        # A linear congruential generator, as in the example of C11, 7.22.2.2: it only has to have no short period.
+        self._dice = (self._dice * 1_103_515_245 + 12_345) & MOST_DICE
+        self._resting_ns = self.interval_ns - self.interval_ns * (self._dice >> 16) // IRREGULAR
         self._paced_ns = self.pace_ns
         return commands
 

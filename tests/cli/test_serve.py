@@ -76,6 +76,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 # Options that mean nothing by themselves, and with which others they do.
 TLS = ("--ssl-certfile=c", "--ssl-ca-certs=a")
 COMPANIONS = {
+    "stall_limit": ("--detect-blocking",),
     "record": ("--detect-blocking",),
     "ledger": ("--detect-blocking",),
     **dict.fromkeys(("reuse_port", "preload", "max_worker_memory"), ("--workers=2",)),

@@ -1,0 +1,77 @@
+"""Stalls and lags at every phase of the heartbeat, in numbers: a loop and a watchdog on one fake clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from loophound.detector.facts import LoopBeat, Ticked
+from loophound.detector.machine import AskForBeat, LoopMachine, StallEnded
+
+MS = 1_000_000
+
+
+def run(
+    busy: Callable[[int], int], *, threshold_ms: int, for_ms: int, phase_ns: int = 0
+) -> tuple[LoopMachine, list[int]]:
+    """`busy(t)` is when the loop turns next after t. Gives the machine and the durations of the stalls, in ns."""
+    interval_ns = max(threshold_ms * MS // 5, 2 * MS)
+    machine = LoopMachine(threshold_ns=threshold_ms * MS, interval_ns=interval_ns, beat=LoopBeat(phase_ns, 0, 0))
+    now_ns, answer_ns, stalls = phase_ns, 0, []
+    while now_ns < for_ms * MS:
+        now_ns += machine.pace_ns
+        if answer_ns and answer_ns <= now_ns:
+            machine.feed(LoopBeat(answer_ns, 0, 0))
+            answer_ns = 0
+        for item in machine.feed(Ticked(now_ns)):
+            if isinstance(item, AskForBeat):
+                answer_ns = busy(now_ns) + 20_000
+            elif isinstance(item, StallEnded):
+                stalls.append((item.episode.ended_ns or 0) - item.episode.began_ns)
+    return machine, stalls
+
+
+def one_block(began_ms: int, length_ms: float) -> Callable[[int], int]:
+    end_ns = began_ms * MS + int(length_ms * MS)
+    return lambda at_ns: end_ns if began_ms * MS <= at_ns < end_ns else at_ns
+
+
+@pytest.mark.parametrize("threshold_ms", [10, 20, 50, 100, 500])
+def test_a_fifth_over_the_threshold_is_seen_at_every_phase_and_a_fifth_under_never(threshold_ms: int) -> None:
+    interval_ns = max(threshold_ms * MS // 5, 2 * MS)
+    for step in range(48):
+        phase_ns = step * interval_ns // 48
+        over = one_block(10 * threshold_ms, 1.2 * threshold_ms)
+        under = one_block(10 * threshold_ms, 0.8 * threshold_ms)
+        _, seen = run(over, threshold_ms=threshold_ms, for_ms=20 * threshold_ms, phase_ns=phase_ns)
+        assert len(seen) == 1, (threshold_ms, step)
+        _, seen = run(under, threshold_ms=threshold_ms, for_ms=20 * threshold_ms, phase_ns=phase_ns)
+        assert seen == [], (threshold_ms, step)
+
+
+def test_ten_callbacks_of_10_ms_in_one_turn_show_in_the_lag() -> None:
+    period_ns, busy_ns = 500 * MS, 95 * MS
+    machine, _ = run(
+        lambda at_ns: max(at_ns, at_ns - at_ns % period_ns + busy_ns),
+        threshold_ms=100,
+        for_ms=20_000,
+    )
+    assert machine.stats.lag.largest_ns >= 70 * MS
+    assert machine.stats.lag.percentile_ns(99) >= 40 * MS
+
+
+@pytest.mark.parametrize("offset_ms", [0, 5, 10, 15])
+@pytest.mark.parametrize("period_ms", [18, 20])
+def test_blocks_in_step_with_the_watchdog_show_all_the_same(offset_ms: int, period_ms: int) -> None:
+    """10 ms of each period, whatever the phase: half the time busy, and lags of up to 10 ms."""
+
+    def busy(at_ns: int) -> int:
+        into = (at_ns - offset_ms * MS) % (period_ms * MS)
+        return at_ns if into >= 10 * MS else at_ns - into + 10 * MS
+
+    machine, stalls = run(busy, threshold_ms=100, for_ms=60_000)
+    assert stalls == []
+    assert 8 * MS <= machine.stats.lag.largest_ns <= 11 * MS
+    assert machine.stats.lag.percentile_ns(90) >= 5 * MS
+    assert 0.3 <= machine.stats.found_busy_ns / machine.stats.watched_ns <= 0.75
