@@ -46,9 +46,13 @@ def command(source: str | None, once: bool) -> None:
 
 
 def _named(source: str) -> Feed:
-    """The feed at a socket, or of a process. Raises LoophoundError when there is none."""
+    """The feed at a socket, of a process, or behind a web dashboard. Raises LoophoundError when there is none."""
     from loophound.dashboards.feed import FeedReader, default_path
 
+    if source.startswith(("http://", "https://")):
+        from loophound.dashboards.top.address import AddressedFeed
+
+        return AddressedFeed(source)
     path = default_path(int(source)) if source.isdigit() and not Path(source).exists() else Path(source)
     try:
         return FeedReader(path)
@@ -126,11 +130,17 @@ def _print_once(feed: Feed, look: Look) -> None:
 
 
 def _has_figures(dashboard: Dashboard) -> bool:
-    """Whether each worker has told its figures and each loop its state."""
-    workers = dashboard.board.workers
-    return bool(workers) and all(
-        worker.gone or (worker.uptime_at_s and worker.loops and all(loop.told_at_s for loop in worker.loops.values()))
-        for worker in workers
+    """Whether each worker has told its figures, those included that are made for readers only, and each loop its state.
+
+    A worker that is blocked tells none.
+    """
+    board = dashboard.board
+    serves = board.server is not None and board.server.command == "serve"
+    return bool(board.workers) and all(
+        worker.gone
+        or any(loop.state.is_trouble for loop in worker.loops.values())
+        or (worker.uptime_at_s and worker.loops and (worker.requests is not None or not serves))
+        for worker in board.workers
     )
 
 

@@ -113,10 +113,14 @@ ROUTES = Panel(
         Column("route", 0, lambda i, _: (safe(i.route), STRONG), right=False),
         Column("held", 8, lambda i, _: (short_time(i.held_s), BAD) if i.held_s else ("-", DIM), lambda i: i.held_s),
         Column("stalls", 7, lambda i, _: _count(i.stalls, BAD), lambda i: i.stalls),
-        Column("p99", 8, lambda i, _: _times(i.p99_s), lambda i: _none_is_least(i.p99_s)),
-        Column("p50", 8, lambda i, _: _times(i.p50_s), lambda i: _none_is_least(i.p50_s), least=66),
-        Column("max", 8, lambda i, _: _times(i.max_s), lambda i: _none_is_least(i.max_s), least=74),
-        Column("count", 7, lambda i, _: (amount(i.count), ""), lambda i: i.count, least=64),
+        Column("p99", 8, lambda i, _: _times(i.p99_s if i.count else None), lambda i: _none_is_least(i.p99_s)),
+        Column(
+            "p50", 8, lambda i, _: _times(i.p50_s if i.count else None), lambda i: _none_is_least(i.p50_s), least=66
+        ),
+        Column(
+            "max", 8, lambda i, _: _times(i.max_s if i.count else None), lambda i: _none_is_least(i.max_s), least=74
+        ),
+        Column("count", 7, lambda i, _: _count(i.count), lambda i: i.count, least=64),
     ),
     empty="no request yet",
 )
@@ -145,15 +149,15 @@ EXECUTORS = Panel(
     words=lambda item: f"{item.name} {item.kind}",
     columns=(
         Column("executor", 0, lambda i, _: (safe(i.name, 40), STRONG), right=False),
-        Column("kind", 9, lambda i, _: (safe(i.kind, 12), ""), right=False, least=84),
+        Column("kind", 11, lambda i, _: (safe(i.kind, 11), ""), right=False, least=112),
         Column("worker", 6, lambda i, _: (str(i.worker), DIM), least=70),
         Column("queued", 7, lambda i, _: _count(i.queued, WARN), lambda i: i.queued),
         Column("running", 8, lambda i, _: _count(i.running, GOOD), lambda i: i.running),
         Column("rejected", 9, lambda i, _: _count(i.rejected, BAD), lambda i: i.rejected),
         Column("wait", 8, lambda i, _: _times(i.wait_mean_s), lambda i: _none_is_least(i.wait_mean_s), least=58),
-        Column("wait max", 9, lambda i, _: _times(i.wait_max_s), lambda i: _none_is_least(i.wait_max_s), least=76),
+        Column("wait max", 9, lambda i, _: _times(i.wait_max_s), lambda i: _none_is_least(i.wait_max_s), least=112),
         Column("run", 8, lambda i, _: _times(i.run_mean_s), lambda i: _none_is_least(i.run_mean_s), least=76),
-        Column("calls", 7, lambda i, _: (amount(i.calls), ""), lambda i: i.calls, least=90),
+        Column("calls", 7, lambda i, _: (amount(i.calls), ""), lambda i: i.calls, least=96),
     ),
     empty="nothing is offloaded",
 )

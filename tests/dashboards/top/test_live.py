@@ -155,6 +155,23 @@ def test_a_process_that_is_stopped(server: Server, terminal: Open) -> None:
     screen.wait_for("live", without="STOPPED ")
 
 
+def test_of_two_workers_the_blocked_one_and_one_that_is_replaced(
+    terminal: Open, tmp_path: Path, at_end: ExitStack
+) -> None:
+    server = Server(tmp_path, "--workers", "2")
+    at_end.callback(server.close)
+    screen = terminal([*LOOPHOUND, "top"], 120, 40)
+    screen.wait_for("2 workers", "worker 1", "worker 2", "live")
+    server.block("sleeps", 3.0)
+    shown = screen.wait_for("BLOCKED ", "in sleeps", "● ok")
+    rows = [line for line in shown.splitlines() if re.search(r"│ worker \d  pid \d+", line)]
+    assert sorted("BLOCKED" in row for row in rows) == [False, True]
+    screen.wait_for("live", without="BLOCKED ")
+    killed = int(fetch(server.port, "/"))
+    os.kill(killed, signal.SIGKILL)
+    screen.wait_for("worker 1", "worker 2", f"{killed} was ", without=f"pid {killed}")
+
+
 def test_in_the_servers_own_terminal_with_its_log(terminal: Open) -> None:
     screen = terminal([*SERVE, "--dashboard"])
     shown = screen.wait_for("live", "log", "running on http://127.0.0.1:")

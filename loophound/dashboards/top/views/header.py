@@ -73,12 +73,12 @@ def _figures(scene: Scene, width: int) -> Text:
     figures += [("tasks", amount(tasks), ""), ("threshold", short_time(scene.threshold_s), "")]
     if dropped:
         figures.insert(0, ("dropped", amount(dropped), f"bold {WARN}"))
-    spans: list[Span] = [(" ", "")]
-    used, gap = 1, 3 if width >= 110 else 2
+    spans: list[Span] = []
+    gap, used = "   " if width >= 110 else "  ", 0
     for label, value, style in figures:
-        length = len(label) + bool(label) + len(value) + gap
-        if used + length - gap > width:
+        before = gap if spans else " "
+        used += len(before) + len(label) + bool(label) + len(value)
+        if used > width:
             break
-        used += length
-        spans += [(f"{label} " if label else "", DIM), (value, style), (" " * gap, "")]
+        spans += [(f"{before}{label} " if label else before, DIM), (value, style)]
     return line(spans, width, scene.look)
