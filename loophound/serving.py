@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,16 @@ def _serve(config: Config) -> None:
 
         supervise(config)
     else:
-        serve_here(config)
+        serve_here(config, seat=_service_seat())
+
+
+def _service_seat() -> Seat | None:
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from loophound.systemd import Service, ServiceSeat  # nobody else needs it
+
+    service = Service.of(os.environ)
+    return ServiceSeat(service) if service is not None else None
 
 
 def serve_here(

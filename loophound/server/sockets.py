@@ -25,6 +25,11 @@ def addresses_of(config: Config) -> list[Address]:
         return [Descriptor(config.fd)]
     if config.uds is not None:
         return [UnixAddress(config.uds)]
+    if "LISTEN_FDS" in os.environ:
+        from loophound.systemd import listen_descriptors  # nobody else needs it
+
+        if given := listen_descriptors(os.environ):
+            return [Descriptor(fd) for fd in given]
     return [TcpAddress(config.host or "", config.port)]
 
 
@@ -33,7 +38,7 @@ def bind(config: Config) -> list[socket.socket]:
     bound: list[socket.socket] = []
     try:
         for address in addresses_of(config):
-            bound += _bind_one(address, bool(config.bind), config.reuse_port)
+            bound += _bind_one(address, bool(config.bind), config.reuse_port, asked=config.fd is not None)
     except StartupError:
         for sock in bound:
             if sock.family == socket.AF_UNIX:
@@ -44,10 +49,10 @@ def bind(config: Config) -> list[socket.socket]:
     return bound
 
 
-def _bind_one(address: Address, by_bind: bool, reuse_port: bool) -> list[socket.socket]:
+def _bind_one(address: Address, by_bind: bool, reuse_port: bool, asked: bool) -> list[socket.socket]:
     match address:
         case Descriptor(fd):
-            return [_take_over(fd, f"--bind fd://{fd}" if by_bind else f"--fd {fd}")]
+            return [_take_over(fd, f"--bind fd://{fd}" if by_bind else f"--fd {fd}" if asked else f"LISTEN_FDS {fd}")]
         case UnixAddress(path):
             return [_bind_unix(path, "--bind" if by_bind else "--uds")]
         case TcpAddress(host, port):

@@ -144,6 +144,16 @@ class Fleet:
         )
         return min([process.deadline_s for process in self.processes.values()] + list(backoffs), default=math.inf)
 
+    @property
+    def serving(self) -> bool:
+        """Whether a worker serves whose loop turns."""
+        return any(process.phase is Phase.READY for process in self.processes.values())
+
+    @property
+    def renewing(self) -> bool:
+        """Whether a worker is being replaced, or waits for it."""
+        return bool(self.renewals) or any(post.heir is not None for post in self.posts.values())
+
     # -- what is to be
 
     def _reconcile(self, at_s: float) -> Iterator[Command]:

@@ -49,6 +49,7 @@ from loophound.supervisor.handover import Handover
 from loophound.supervisor.policy import Fleet, Plan, how_ended
 from loophound.supervisor.processes import Nursery, PreloadingSpawner, Running, Spawner
 from loophound.supervisor.watch import Watch
+from loophound.systemd import Service
 
 logger = logging.getLogger("loophound.supervisor")
 
@@ -117,6 +118,8 @@ class Supervisor:
         self._watch = Watch(config, self._examiner.examine)
         self._looked_s = time.monotonic()
         self._announced = False
+        self._service = Service.of(os.environ)
+        self._reloading = False
         self._outcome: Finish | None = None
         self._poller = select.poll()
         self._sources: dict[int, Callable[[], None]] = {}
@@ -184,8 +187,18 @@ class Supervisor:
             self._examiner.check()
             for fact in self._watch.look(list(self._running.values())):
                 self._feed(fact)
+            self._tell_service()
         if self._began:
             self._feed(Ticked(time.monotonic()))
+
+    def _tell_service(self) -> None:
+        if self._service is None:
+            return
+        if self._fleet.serving:
+            self._service.alive()
+        if self._reloading and self._nursery is None and not self._fleet.renewing:
+            self._reloading = False
+            self._service.ready("serving")
 
     def _prepared(self, fact: Fact) -> None:
         """Feed what starts workers; with --preload, once a process has imported the application anew."""
@@ -311,6 +324,8 @@ class Supervisor:
     def _announce(self) -> None:
         if not self._announced:
             self._announced = True
+            if self._service is not None:
+                self._service.ready("serving")
             scheme = "https" if self._config.uses_tls else "http"
             for address in dict.fromkeys(sockets.address_of(sock, scheme) for sock in self._listeners):
                 logger.info("Loophound running on %s (Press CTRL+C to quit)", address)
@@ -337,6 +352,11 @@ class Supervisor:
     def _obey(self, number: int) -> None:
         if number in ORDERS:
             order = ORDERS[signal.Signals(number)]
+            if self._service is not None and order is Order.STOP:
+                self._service.stopping()
+            elif self._service is not None and order is Order.REPLACE:
+                self._reloading = True
+                self._service.reloading()
             fact = Ordered(order, time.monotonic())
             self._prepared(fact) if order is Order.REPLACE and not self._fleet.stops else self._feed(fact)
         elif number == signal.SIGUSR1:

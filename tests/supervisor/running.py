@@ -195,7 +195,7 @@ class Load(threading.Thread):
                 while not self._over.is_set():
                     writer.write(request)
                     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
-                    found = re.search(rb"content-length: (\d+)", head)
+                    found = re.search(rb"content-length: (\d+)", head.lower())
                     if not head.startswith(b"HTTP/1.1 200") or found is None:
                         self.errors.append(f"answered {head[:60]!r}")
                         break
