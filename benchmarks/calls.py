@@ -14,11 +14,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from load import HERE, SLICE_S, Run, Server, positive, quartiles, running, two_cores
+from load import HERE, Run, Server, positive, quartiles, running, two_cores
 from machine import RESULTS, describe, write
 
 CONNECTIONS = 32
 WARM_UP_S = 1.0
+SLICE_S = 0.4
 TARGET_RATIO = 1.05
 LOOPHOUND = ["-m", "loophound", "serve", "--app-dir", str(HERE), "--port", "PORT", "--log-level", "warning"]
 UVICORN = ["-m", "uvicorn", "--app-dir", str(HERE), "--port", "PORT", "--log-level", "warning", "--no-access-log"]

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any, Literal, get_args
 
+from anyio import to_thread
+
 from loophound.calls.flagger import CallFace, Flagger, base_codes
 from loophound.calls.observing import Exchange, current, of_server, served, this_thread, threads
 from loophound.dashboards.calls import LOGGER, CallLog
@@ -82,9 +84,7 @@ class BlockingCallMiddleware:
 
     async def aclose(self) -> None:
         """Put everything back, once the last calls have been shown. The next request begins anew."""
-        import asyncio
-
-        await asyncio.to_thread(self.flagger.stop)
+        await to_thread.run_sync(self.flagger.stop)
 
     async def _lifespan(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_when_shown(message: Any) -> None:

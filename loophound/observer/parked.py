@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import unwrap
 from typing import Any
 
 # Far above what starting a thread takes on a loaded machine; nobody waits that long unless
@@ -40,9 +41,12 @@ class Parked:
 def parked(thread_state: Callable[[], int]) -> Iterator[Parked]:
     """A parked thread, gone again afterwards. Raises HelperThreadError when it does not start."""
 
+    # While calls are flagged, a function lies around the method, and its frame around the call in C.
+    acquire = unwrap(type(threading.Lock()).acquire)
+
     def in_c_call(here: Parked) -> None:
         here.arrived.release()
-        here.release.acquire()
+        acquire(here.release)
 
     async def in_coroutine(here: Parked) -> None:
         in_c_call(here)

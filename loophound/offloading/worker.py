@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 from loophound.offloading.call import load, name_of
 from loophound.offloading.errors import OffloadError, OffloadPicklingError
 
-# Where all cores are busy the loop comes first. What it is worth has not been measured on a quiet machine yet:
-# see benchmarks/offload.py.
+# Where all cores are busy the loop comes first: with it a light route beside eight computing clients keeps its p99
+# (docs/benchmarks.md, "A heavy route beside a light one").
 NICENESS = 5
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
@@ -257,6 +258,21 @@ def test_an_allowance_that_cannot_be_right() -> None:
 
 
 # Beginning and end
+
+
+def test_it_works_under_trio() -> None:
+    seen: list[BlockingCall] = []
+
+    async def main() -> None:
+        app = BlockingCallMiddleware(application(sleeps), action="callback", callback=seen.append, minimum_ms=0)
+        await ask(app)
+        await app.aclose()
+
+    anyio.run(main, backend="trio")
+    [call] = seen
+    assert (call.call, call.task) == ("time.sleep", None)
+    assert call.caller is not None
+    assert call.caller.function == "sleeps"
 
 
 def test_two_applications_and_a_nested_one() -> None:

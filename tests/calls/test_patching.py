@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from loophound import Detector
 from loophound.calls.patching import patches
 from tests.calls.apps import flagged
 
@@ -208,3 +209,15 @@ def test_a_loop_that_runs_meanwhile_is_not_disturbed() -> None:
         return sum(results)
 
     assert asyncio.run(main()) == 190
+
+
+def test_the_observer_process_starts_while_calls_are_flagged() -> None:
+    with Detector(10) as before:
+        problem = before.observer_problem
+    user = object()
+    patches.use(user)
+    try:
+        with Detector(10) as during:
+            assert during.observer_problem == problem
+    finally:
+        patches.leave(user)
