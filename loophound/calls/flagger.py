@@ -126,8 +126,10 @@ class Flagger:
         if raw is None:
             return
         self.flagged += 1
-        exchange.calls += 1
-        exchange.blocked_ns += sighting.took_ns or 0
+        tally = exchange[4]
+        if tally is not None:
+            tally.calls += 1
+            tally.blocked_ns += sighting.took_ns or 0
         if self._stream is not None:
             self._stream.put(raw)
         if sighting.took_ns is None:
@@ -139,7 +141,7 @@ class Flagger:
         index = judging.caller_index(frames, base, self._origin)
         if index is None:
             return None
-        if self._is_allowed(frames[base:], exchange.thread):
+        if self._is_allowed(frames[base:], exchange[1]):
             self.allowed += 1
             return None
         row = sighting.point.row
@@ -205,7 +207,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def _request(exchange: Exchange, task: asyncio.Task[Any] | None) -> Request | None:
-    scope = exchange.scope
+    scope = exchange[2]
     if callable(scope):
         scope = scope(task) if task is not None else None
     return describe_request(scope) if scope is not None else None

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from anyio import to_thread
 
 from loophound.calls.flagger import CallFace, Flagger, base_codes
-from loophound.calls.observing import Exchange, current, of_server, served, this_thread, threads
+from loophound.calls.observing import Tally, current, of_server, served, this_thread, threads
 from loophound.dashboards.calls import LOGGER, CallLog
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import BlockingCall
@@ -73,10 +73,11 @@ class BlockingCallMiddleware:
         outer = current.get()
         if outer is None and served:
             outer = of_server()
-        exchange = Exchange(flagger, threads.get(get_ident()) or this_thread(), scope, outer)
+        tally = None
         if self._header and scope["type"] == "http":
-            send = _with_header(exchange, send)
-        token = current.set(exchange)
+            tally = Tally()
+            send = _with_header(tally, send)
+        token = current.set((flagger, threads.get(get_ident()) or this_thread(), scope, outer, tally))
         try:
             await self.app(scope, receive, send)
         finally:
@@ -103,11 +104,11 @@ class BlockingCallMiddleware:
 base_codes.add(BlockingCallMiddleware.__call__.__code__)
 
 
-def _with_header(exchange: Exchange, send: Any) -> Any:
+def _with_header(tally: Tally, send: Any) -> Any:
     async def send_with_header(message: Any) -> None:
-        if message["type"] == "http.response.start" and exchange.calls:
-            number = exchange.calls
-            timing = f'blocking;dur={exchange.blocked_ns / 1e6:.1f};desc="{number} call{"s" if number > 1 else ""}"'
+        if message["type"] == "http.response.start" and tally.calls:
+            number = tally.calls
+            timing = f'blocking;dur={tally.blocked_ns / 1e6:.1f};desc="{number} call{"s" if number > 1 else ""}"'
             message = {**message, "headers": [*message.get("headers", ()), (b"server-timing", timing.encode())]}
         await send(message)
 
