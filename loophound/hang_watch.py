@@ -58,6 +58,10 @@ class HangWatch:
         self._thread = threading.Thread(target=load, name="loophound-hang-watch", daemon=True)
         self._thread.start()
 
+    def loop_leaving(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._detector is not None:
+            self._detector.hooks.loop_leaving(loop)
+
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         self._stopping.set()
         if self._detector is not None:

@@ -24,6 +24,11 @@ class CallHooks:
         if self._others is not None:
             self._others.loop_started(loop, served)
 
+    def loop_leaving(self, loop: asyncio.AbstractEventLoop) -> None:
+        leaving = getattr(self._others, "loop_leaving", None)
+        if leaving is not None:
+            leaving(loop)
+
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flagger.unserve()
         if self._others is not None:

@@ -494,6 +494,9 @@ class ServerHooks:
         self._detector.tell_about(addresses=list(served.addresses))
         self._detector.tell_worker("ready")
 
+    def loop_leaving(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._detector.tell_worker("stopping")
+
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         self._detector.attend(loop, None)
         self._detector.tell_worker("stopping")

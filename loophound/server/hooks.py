@@ -70,7 +70,8 @@ class Hooks(Protocol):
     """Told once per loop; a hook that raises is logged and unplugged, the server goes on.
 
     Hooks with a true attribute `from_afar` do without what requests note for them: their tasks are not
-    marked, and a request costs no more than without hooks.
+    marked, and a request costs no more than without hooks. Where they have a method `loop_leaving(loop)`, it is
+    called when the server has been asked to end: before `--shutdown-delay`, and while requests still run.
     """
 
     def loop_starting(self, loop: asyncio.AbstractEventLoop) -> None:

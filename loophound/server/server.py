@@ -260,6 +260,10 @@ class Server:
             self._site_served.leaving = True
         if self._seat is not None:
             self._seat.stopping()
+        leaving = getattr(self._hooks, "loop_leaving", None)
+        if leaving is not None:
+            with self._unplugging():
+                leaving(self._loop)
         delay_s = self.config.shutdown_delay
         if self._give is None and delay_s:
             logger.info("Stopping in %g seconds; serving on until then (press CTRL+C to stop at once)", delay_s)
