@@ -27,6 +27,7 @@ from loophound.observer.watched import Watched
 from loophound.times import now_iso
 
 MOST_PACKETS_AT_ONCE = 64
+ENDING_MS = 500
 STATE_PAUSE_NS = 250_000_000
 STATES_IN_A_STEP = round(HISTORY_STEP_S * 1e9 / STATE_PAUSE_NS)
 # Terminals, timeout(1) and service managers signal whole groups of processes. The observer
@@ -46,6 +47,8 @@ class Settings:
     feed: int = -1  # a listening socket, for readers of the feed
     feed_path: str = ""
     feed_inode: int = 0  # of the file at that path
+    attach_path: str = ""  # of the listener
+    attach_inode: int = 0
     metrics: int = -1  # a listening socket, for HTTP
     web: int = -1  # likewise, for the page
     web_token: int = -1  # a file with the page's token
@@ -95,8 +98,17 @@ class Host:
             self._part(watched)
         if self._feed is not None:
             self._feed.close()
-            # The process that made the socket may have been killed.
-            remove(Path(self.settings.feed_path), self.settings.feed_inode)
+        # The process that made the sockets may have been killed.
+        settings = self.settings
+        if self._starter_has_ended():
+            remove(Path(settings.feed_path), settings.feed_inode)
+            remove(Path(settings.attach_path), settings.attach_inode)
+
+    def _starter_has_ended(self) -> bool:
+        # A process that is killed loses its sockets, which ends us, just before it has ended.
+        poller = select.poll()
+        poller.register(self.settings.parent, select.POLLIN)
+        return bool(poller.poll(ENDING_MS))
 
     def _serve_metrics(self) -> None:
         from loophound.dashboards.metrics.app import MetricsApp
@@ -225,7 +237,8 @@ class Host:
     def _part(self, watched: Watched) -> None:
         """It has ended, or has let go of us."""
         self.watched.remove(watched)
-        self._tell_worker(watched, "gone", None)
+        if not self.hub.has_gone(watched.attachment.pid):  # else its supervisor has said why
+            self._tell_worker(watched, "gone", None)
         self.forget(watched.channel.fileno())
         self.forget(watched.descriptors.alive)
         watched.close()

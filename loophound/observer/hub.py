@@ -51,6 +51,10 @@ class Hub:
             reader.put(line)
         self.readers.append(reader)
 
+    def has_gone(self, pid: int) -> bool:
+        """Whether it was said that this worker is no more."""
+        return bool(self._workers.get(pid, {}).get("state") == "gone")
+
     def part(self, reader: Lines) -> None:
         self.readers.remove(reader)
         self.lost += reader.lost

@@ -57,8 +57,11 @@ class Observer:
         try:
             with theirs:
                 sockets = {"listener": self._listener.fileno(), "control": theirs.fileno()}
-                hosting = self._hosting
-                launch(hosting.settings() if hosting else {}, sockets | (hosting.descriptors() if hosting else {}))
+                settings: dict[str, Any] = {"attach_path": str(self.attach_at), "attach_inode": self._inode}
+                if self._hosting is not None:
+                    settings |= self._hosting.settings()
+                    sockets |= self._hosting.descriptors()
+                launch(settings, sockets)
         except BaseException:
             ours.close()
             raise

@@ -172,3 +172,27 @@ def test_what_is_no_attachment_is_told_and_let_go(tmp_path: Path, capfd: pytest.
         assert stranger.recv(100) == b""
         assert observer.workers() == []
     assert "cannot watch a process" in capfd.readouterr().err
+
+
+def test_nothing_stays_of_a_supervisor_that_was_killed(tmp_path: Path, at_end: ExitStack) -> None:
+    source = """
+import sys, time
+from pathlib import Path
+from loophound.observer import supervise
+from loophound.observer.hosting import Hosting
+observer = supervise.start(Hosting(feed=sys.argv[1] + "/feed"), Path(sys.argv[1] + "/attach"))
+assert observer.workers(20) == []
+print("ready", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", source, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    at_end.callback(process.stdout.close)
+    assert process.stdout.readline() == "ready\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"feed", "attach"}
+    process.kill()
+    process.wait()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while list(tmp_path.iterdir()) or observers_of(process.pid):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)

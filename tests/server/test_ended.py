@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any
 
 from loophound.server.hooks import Ended, Served
 from tests.server import apps
+from tests.server.wire import wait_until
 
 
 class Watcher:
@@ -24,10 +24,7 @@ class Watcher:
 def noted(watcher: Watcher, requests: int, most: int = 10) -> Ended:
     """What is taken once so many have ended."""
     site: Any = watcher.served
-    deadline_s = time.monotonic() + 5
-    while site.ended < requests:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
+    wait_until(lambda: site.ended >= requests)
     return watcher.served.take_ended(most)
 
 
@@ -41,6 +38,7 @@ def test_requests_are_noted_while_somebody_wants_to_know(serve: Any) -> None:
     watcher = Watcher()
     client = serve(app, hooks=watcher).connect()
     client.get(b"/before").response()
+    wait_until(lambda: all(exchange.ended_ns for exchange in watcher.served.exchanges()))
     assert watcher.served.take_ended(10) == Ended(0, 0, [])
     client.get(b"/plain").response()
     client.get(b"/routed").response()
@@ -51,6 +49,7 @@ def test_requests_are_noted_while_somebody_wants_to_know(serve: Any) -> None:
     assert routed[1].path == "/{anything}"
     assert plain[2] > 0
     client.get(b"/after").response()
+    wait_until(lambda: all(exchange.ended_ns for exchange in watcher.served.exchanges()))
     assert watcher.served.take_ended(0) == Ended(0, 0, [])
 
 
