@@ -345,6 +345,10 @@ class Config:
         metavar="PORT|HOST:PORT",
         optional_value="9464",
     )
+    otel: bool = option(
+        False,
+        "Report stalls, calls and lag through OpenTelemetry's API too, to whatever the program sets up.",
+    )
     health_limit: float = option(
         10.0, "Seconds that a loop may be blocked until /healthz answers 503.", metavar="SECONDS", above=0
     )
@@ -356,7 +360,7 @@ class Config:
     @property
     def threshold_ms(self) -> float | None:
         """From where a stall counts; None where stalls are not looked for."""
-        if self.detect_blocking is None and (self.metrics is not None or self._shows_loops):
+        if self.detect_blocking is None and (self.metrics is not None or self.otel or self._shows_loops):
             return DEFAULT_THRESHOLD_MS  # what shows the loops needs somebody who watches them
         if self.detect_blocking in (None, "calls"):
             return None

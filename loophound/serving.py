@@ -103,6 +103,7 @@ def serve_here(
                     hosting=hosting,
                     observer=observer,
                     worker=worker,
+                    otel=config.otel,
                     stall_limit_s=config.stall_limit,
                     faces=[] if console is None else [console.answers.take_stall],
                 )

@@ -11,11 +11,12 @@ from typing import IO, TYPE_CHECKING
 
 from loophound.config import LogFormat
 from loophound.dashboards.json_face import JsonFace
+from loophound.errors import ConfigError
 from loophound.project import allowances, find_pyproject
 
 if TYPE_CHECKING:
     from loophound.dashboards.terminal import TerminalFace
-    from loophound.detector.detector import Detector
+    from loophound.detector.detector import Detector, Tracing
     from loophound.detector.records import Snapshot, Stall
     from loophound.detector.stream import Face
     from loophound.ledger.writer import LedgerFace
@@ -35,6 +36,7 @@ def detection(
     hosting: Hosting | None = None,
     observer: str | None = None,
     worker: int = 0,
+    otel: bool = False,
     sums: bool = True,
     stall_limit_s: float | None = None,
     faces: Sequence[Face] = (),
@@ -67,6 +69,7 @@ def detection(
         stall_limit=stall_limit_s,
         announce=True,
         as_json=as_json,
+        tracing=_tracing() if otel else None,
         allowances=allowed,
     )
     started_in = os.getpid()
@@ -129,3 +132,11 @@ def account(snapshot: Snapshot) -> str:
         f"{snapshot.loop} in {snapshot.thread} was busy {snapshot.utilisation:.0%} of {snapshot.watched_s:.0f} s; "
         f"it answered after {half} (median), {most} (99 %), {worst} (worst)"
     )
+
+
+def _tracing() -> Tracing:
+    try:
+        from loophound.dashboards.otel import OpenTelemetry
+    except ModuleNotFoundError as missing:
+        raise ConfigError(f"--otel needs {missing.name}: pip install 'loophound[otel]'") from None
+    return OpenTelemetry()

@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from loophound import allowing
 from loophound.detector.adapters.executors import executors
@@ -21,11 +22,13 @@ from loophound.detector.adapters.snapshots import Loops, Requests, snapshot_of
 from loophound.detector.adapters.tasks import Tasks
 from loophound.detector.adapters.trio_runs import TrioRun, WatchedTrio
 from loophound.detector.adapters.watchdog import Incident, Watchdog
-from loophound.detector.adapters.work import find_work
+from loophound.detector.adapters.work import Keeping, find_work
 from loophound.detector.allowances import Allowance, Allowances
+from loophound.detector.blame import culprit_index
 from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.episode import Span
-from loophound.detector.records import INNOCENT, BlockingCall, Cause, Snapshot, Stall
+from loophound.detector.facts import Sampled
+from loophound.detector.records import INNOCENT, BlockingCall, Cause, Place, Snapshot, Stall
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
@@ -59,7 +62,7 @@ class Detector:
     cannot, as a JSON line where `as_json` says so. `observer` may be the socket at which the
     observer of a supervisor is reached (loophound.observer.supervise), whose worker number `worker`
     this process is; else the process starts its own, which shows what `hosting` says: the live
-    feed, for example. Stalls in code
+    feed, for example. `tracing` is told of stalls with the contexts of their tasks. Stalls in code
     that `allowances` or `loophound.allow_blocking()` cover are counted in
     `allowed`, and not shown. Other code that blocks for longer than `stall_limit` seconds is interrupted by a
     StallLimitExceeded, where Python allows; in the main thread only where `start()` is called there. Raises
@@ -80,6 +83,7 @@ class Detector:
         hosting: Hosting | None = None,
         worker: int = 0,
         stall_limit: float | None = None,
+        tracing: Tracing | None = None,
         allowances: Sequence[Allowance] = (),
     ) -> None:
         if not 0 < threshold < float("inf"):
@@ -111,6 +115,7 @@ class Detector:
         self._with_observer = bool(observer)
         self._observer = None if isinstance(observer, bool) else os.fspath(observer)
         self._hosting = hosting
+        self._tracing = tracing
         self.worker = worker
         self._announce = announce
         self._as_json = as_json
@@ -155,8 +160,12 @@ class Detector:
             report=self._stream.put,
             interrupter=self._interrupter,
         )
+        if self._tracing is not None:
+            Keeping.contexts = True
+            self._watchdog.begun = self._stall_begun if self._feeding is not None else None
         self._watchdog.start()
         if self._feeding is not None:
+            self._feeding.listeners += [self._tracing.measured] if self._tracing is not None else []
             self._feeding.worker("ready")
             self._feeding.start()
         self._loop_watch = LoopWatch(self._loop_begins, self._loop_ends)
@@ -186,6 +195,8 @@ class Detector:
         if self._interrupter is not None:
             self._interrupter.remove()
         self._stream.close()
+        if self._tracing is not None:
+            Keeping.contexts = False
         if self._feeding is not None:
             self._feeding.stop()
         self._close_files()
@@ -292,7 +303,8 @@ class Detector:
             return None
 
     def _start_feeding(self) -> Feeding | None:
-        if self._link is None or (self._hosting is None and self._observer is None):
+        shows = self._hosting is not None or self._observer is not None or self._tracing is not None
+        if self._link is None or not shows:
             return None
         return Feeding(self._link, self._snapshot)
 
@@ -390,6 +402,8 @@ class Detector:
     def show_call(self, call: BlockingCall) -> None:
         """A flagged call, for the feed."""
         self.calls += 1
+        if self._tracing is not None:
+            self._tracing.called(call)
         if self._feeding is not None:
             self._feeding.say({"type": "call", "call": call.to_dict()})
 
@@ -397,6 +411,16 @@ class Detector:
         """The feed is told of it, on another thread."""
         if self._feeding is not None:
             self._feeding.worker(state)
+
+    # On the watchdog's thread
+
+    def _stall_begun(self, sample: Sampled) -> None:
+        tracing, work = self._tracing, sample.work
+        if tracing is None or work is None or work.context is None or self._feeding is None:
+            return
+        index = culprit_index(sample.frames, sample.base, self._reporter.origin)
+        culprit = sample.frames[index] if index is not None else None
+        self._feeding.later(lambda: tracing.began(self._reporter.place(culprit), work.context))
 
     # On the faces' thread
 
@@ -428,7 +452,11 @@ class Detector:
             settled_ns=crowd.settled_ns if crowd else 0,
             thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
         )
-        return self._reporter.make(findings, scene)
+        stalls = self._reporter.make(findings, scene)
+        if self._tracing is not None:
+            for finding, stall in zip(findings, stalls, strict=True):
+                self._tracing.ended(stall, finding.work.context if finding.work is not None else None)
+        return stalls
 
     def _start_interrupter(self) -> Interrupter | None:
         if self._limit_ns is None:
@@ -477,6 +505,18 @@ def arrival_of(exchange: Exchange) -> Arrival:
     scope = exchange.scope
     method, path = scope.get("method", "GET"), scope.get("path", "")
     return Arrival(id(exchange.connection), id(scope), exchange.began_ns, exchange.ended_ns, method, path)
+
+
+class Tracing(Protocol):
+    """Who is told of stalls with the contexts of their tasks, for the tracing spans in them."""
+
+    def began(self, place: Place | None, context: Context) -> None: ...
+
+    def ended(self, stall: Stall, context: Context | None) -> None: ...
+
+    def called(self, call: BlockingCall) -> None: ...
+
+    def measured(self, snapshot: dict[str, Any]) -> None: ...
 
 
 class ServerHooks:

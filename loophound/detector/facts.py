@@ -7,9 +7,9 @@ are nanoseconds of the loop's thread unless a name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loophound.detector.frames import CodeFrame
 from loophound.detector.records import Request, Task
@@ -48,6 +48,8 @@ class Work:
     task: Task | None
     request: Request | None
     scope_id: int = 0  # id() of the request's scope; 0 without a request
+    # A copy of the task's context (contextvars.Context) where somebody wants it, for the tracing span in it.
+    context: Any = field(default=None, compare=False, repr=False)
 
 
 class LoopBeat(NamedTuple):  # as Ticked, made at each beat: a dataclass takes thrice the time

@@ -30,7 +30,8 @@ class Feeding(threading.Thread):
         super().__init__(name="loophound-feed", daemon=True)
         self._link = link
         self._snapshot = snapshot
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[Message | Callable[[], None]] = deque()
+        self.listeners: list[Callable[[Message], None]] = []  # who wants each snapshot too
         self._standing: dict[str, Message] = {}  # what an observer that is started again must know, by type
         self._connection = 0
         self._wake = threading.Event()
@@ -47,6 +48,12 @@ class Feeding(threading.Thread):
             return
         self._waiting.append(message)
         self._wake.set()
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have something done on this thread, for one that must not wait; dropped when too much waits."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(work)
+            self._wake.set()
 
     def show(self, stall: Stall) -> None:
         """A face of the detector's stream."""
@@ -80,12 +87,25 @@ class Feeding(threading.Thread):
             for message in list(self._standing.values()):
                 self._link.send(message)
         while self._waiting:
-            self._link.send(self._waiting.popleft())
+            item = self._waiting.popleft()
+            if callable(item):
+                self._guarded(item)
+            else:
+                self._link.send(item)
 
     def _send_snapshot(self) -> None:
+        self._guarded(self._take_snapshot)
+
+    def _take_snapshot(self) -> None:
+        snapshot = self._snapshot(self._link.page.wanted)
+        self._link.send(snapshot)
+        for listener in self.listeners:
+            listener(snapshot)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            self._link.send(self._snapshot(self._link.page.wanted))
+            work()
         except Exception as error:
             if not self._failed:
                 self._failed = True  # once: what fails in one second fails in the next
-                tell(f"a snapshot for the feed failed: {type(error).__name__}: {error}; detection goes on")
+                tell(f"telling the feed failed: {type(error).__name__}: {error}; detection goes on")

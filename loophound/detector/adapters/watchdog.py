@@ -26,6 +26,7 @@ from loophound.detector.machine import (
     LoopMachine,
     StallEnded,
     StallWentOn,
+    State,
 )
 from loophound.detector.stats import LoopStats
 
@@ -47,6 +48,7 @@ class Watch:
     loop: WatchedLoop
     machine: LoopMachine
     probe: ThreadProbe | None = None  # opened at the first tick: short runs need none
+    begun_ns: int = 0  # the last beat before the stall whose beginning was told
     nameless: set[object] = field(default_factory=set)  # units whose task was sought in vain
 
 
@@ -92,6 +94,7 @@ class Watchdog(threading.Thread):
         self._ticks = 0
         self._ticked_ns = 0
         self._paced_ns = interval_ns
+        self.begun: Callable[[Sampled], None] | None = None  # told of a stall while it lasts; must not wait
         self.reported_ns = 0  # what had come in by then is reported, if it was worth it
 
     def watch(self, loop: WatchedLoop) -> None:
@@ -235,6 +238,15 @@ class Watchdog(threading.Thread):
         sample = self._sampler.sample(watch.loop, watch.probe, self._link, others=late)
         if sample is not None:
             watch.machine.feed(sample)
+            if self.begun is not None and watch.machine.state is State.STALLED:
+                self._tell_begun(watch, sample)
+
+    def _tell_begun(self, watch: Watch, sample: Sampled) -> None:
+        """Once a stall, with the first sample that shows somebody at work."""
+        beat_ns = watch.machine.episode.beat_ns
+        if self.begun is not None and watch.begun_ns != beat_ns and not sample.idle:
+            watch.begun_ns = beat_ns
+            self.begun(sample)
 
     def _announce(self, watch: Watch, event: StallWentOn) -> None:
         slot = watch.loop.slot

@@ -21,7 +21,20 @@ def work_of(task: asyncio.Task[Any]) -> Work:
     if callable(scope):
         scope = scope(task)
     described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None))
-    return Work(described, None) if scope is None else Work(described, describe_request(scope), id(scope))
+    kept = kept_of(context)
+    if scope is None:
+        return Work(described, None, context=kept)
+    return Work(described, describe_request(scope), id(scope), kept)
+
+
+class Keeping:
+    """Whether works keep their contexts, and with them what is in them, for as long as samples are kept."""
+
+    contexts = False
+
+
+def kept_of(context: Context | None) -> Context | None:
+    return context.copy() if context is not None and Keeping.contexts else None
 
 
 def context_of(task: asyncio.Task[Any]) -> Context | None:
@@ -46,7 +59,8 @@ def find_work(
         if exchange.coroutine_id == unit and exchange.began_ns <= at_ns and not 0 < exchange.ended_ns < at_ns:
             task = exchange.task
             described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None)) if task else None
-            return Work(described, describe_request(exchange.scope), id(exchange.scope))
+            kept = kept_of(context_of(task)) if task is not None else None
+            return Work(described, describe_request(exchange.scope), id(exchange.scope), kept)
     if not search_tasks:
         return None
     try:
