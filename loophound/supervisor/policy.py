@@ -270,6 +270,8 @@ class Fleet:
 
     def _hung(self, pid: int, at_s: float) -> Iterator[Command]:
         process = self.processes.get(pid)
+        if process is not None and process.phase is Phase.STARTING:
+            yield Kill(pid)  # its end is that of a start that failed
         if process is None or process.phase is not Phase.READY:
             return
         process.phase = Phase.HUNG

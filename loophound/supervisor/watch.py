@@ -39,6 +39,7 @@ class Watch:
     config: Config
     examine: Examine
     sights: dict[int, _Sight] = field(default_factory=dict)
+    stopped_s: dict[int, float] = field(default_factory=dict)  # while they start
     looked_s: float = 0.0
 
     def look(self, workers: list[Running]) -> Iterator[Fact]:
@@ -46,11 +47,15 @@ class Watch:
         now_s = time.monotonic()
         blind = self.looked_s > 0 and now_s - self.looked_s > LATE_S
         self.looked_s = now_s
+        self.stopped_s = {
+            running.pid: self.stopped_s[running.pid] for running in workers if running.pid in self.stopped_s
+        }
         self.sights = {running.pid: self.sights[running.pid] for running in workers if running.pid in self.sights}
         for running in workers:
-            if not running.pulse.turned_ns:
-                continue  # it starts yet
             sight = self.sights.get(running.pid)
+            if not running.pulse.turned_ns:
+                yield from self._wait_for(running, now_s)
+                continue
             if sight is None:
                 sight = self.sights[running.pid] = _Sight(Vigil(self.config.timeout_worker or 0.0, now_s))
             if blind:
@@ -59,6 +64,15 @@ class Watch:
                 yield from self._judge(running, sight, now_s)
             if self.config.max_worker_memory is not None:
                 yield from self._weigh(running, sight, self.config.max_worker_memory, now_s)
+
+    def _wait_for(self, running: Running, now_s: float) -> Iterator[Fact]:
+        """A start may take long, but not while it is stopped by a signal."""
+        limit_s = self.config.timeout_worker
+        if limit_s is None or kernel.state(running.pid) != "T":
+            self.stopped_s.pop(running.pid, None)
+        elif now_s - self.stopped_s.setdefault(running.pid, now_s) >= limit_s:
+            logger.error("Worker %d (pid %d) is stopped by a signal while it starts", running.worker, running.pid)
+            yield Hung(running.pid, now_s)
 
     def _judge(self, running: Running, sight: _Sight, now_s: float) -> Iterator[Fact]:
         pid = running.pid

@@ -165,7 +165,14 @@ class Load(threading.Thread):
         self._over = threading.Event()
         self.answers: Counter[str] = Counter()
         self.connections = 0
-        self.errors: list[str] = []
+        self.failures: list[tuple[float, str]] = []  # and when they came
+
+    @property
+    def errors(self) -> list[str]:
+        return [text for _, text in self.failures]
+
+    def _fail(self, text: str) -> None:
+        self.failures.append((time.monotonic(), text))
 
     def __enter__(self) -> Load:
         self.start()
@@ -187,7 +194,7 @@ class Load(threading.Thread):
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             except OSError as error:
-                self.errors.append(f"refused: {error!r}")
+                self._fail(f"refused: {error!r}")
                 await asyncio.sleep(0.05)
                 continue
             self.connections += 1
@@ -197,7 +204,7 @@ class Load(threading.Thread):
                     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
                     found = re.search(rb"content-length: (\d+)", head.lower())
                     if not head.startswith(b"HTTP/1.1 200") or found is None:
-                        self.errors.append(f"answered {head[:60]!r}")
+                        self._fail(f"answered {head[:60]!r}")
                         break
                     self.answers[(await reader.readexactly(int(found[1]))).decode()] += 1
                     if b"connection: close" in head.lower():
@@ -205,6 +212,6 @@ class Load(threading.Thread):
                     if self._pause_s:
                         await asyncio.sleep(self._pause_s)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-                self.errors.append(f"after {sum(self.answers.values())} answers: {error!r}")
+                self._fail(f"after {sum(self.answers.values())} answers: {error!r}")
             finally:
                 writer.close()

@@ -190,6 +190,12 @@ def test_a_hung_worker_is_killed_when_its_successor_serves() -> None:
     assert play.ready(103) == [Kill(101)]
 
 
+def test_one_that_is_stopped_while_it_starts_is_started_anew() -> None:
+    play = Play(1, ready=False)
+    assert play.feed(Hung(101, play.now_s)) == [Kill(101)]
+    assert play.end(101, -9) == [Spawn(1)]
+
+
 def test_one_that_turns_again_may_end_in_peace() -> None:
     play = Play(1)
     play.feed(Hung(101, play.now_s))
