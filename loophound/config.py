@@ -259,7 +259,7 @@ class Config:
         32, "WebSocket messages that wait for the application; then reading pauses.", metavar="N", minimum=1
     )
     ws_ping_interval: float | None = option(
-        20.0, "Seconds between pings of a WebSocket; none sends none.", metavar="SECONDS", above=0
+        20.0, "Seconds between pings of a WebSocket; none, or 0, sends none.", metavar="SECONDS", minimum=0
     )
     ws_ping_timeout: float | None = option(
         20.0, "Seconds of silence after a ping that end a WebSocket; none waits for ever.", metavar="SECONDS", above=0

@@ -204,7 +204,7 @@ class ResponseHeads:
 
     def farewell(self, status: int, text: str, headers: bytes = b"") -> bytes:
         """A whole plain-text response after which the server closes; `headers` are lines of its own."""
-        body = f"{text}\n".encode()
+        body = text.encode()
         prefix = self._prefixes.get(status) or self._prefix(status)
         head = prefix + headers + b"content-type: text/plain; charset=utf-8\r\n" + CONNECTION_CLOSE
         return head + self.length_line(len(body)) + body

@@ -57,11 +57,11 @@ class Trusted:
     def __init__(self, text: str) -> None:
         words = [word.strip() for word in text.split(",") if word.strip()]
         self.all = "*" in words
-        self.unix = self.all or any(word == "unix" or word.startswith("/") for word in words)
+        self.unix = self.all or any(_is_unix(word) for word in words)
         self._networks: list[IPv4Network | IPv6Network] = []
         self._known: dict[str, bool] = {}
         for word in words:
-            if word not in ("*", "unix") and not word.startswith("/"):
+            if word != "*" and not _is_unix(word):
                 self._networks.append(_network(word))
 
     def __contains__(self, host: str) -> bool:
@@ -82,6 +82,10 @@ class Trusted:
     def _look_up(self, host: str) -> bool:
         address = _address(host)
         return address is not None and any(address in network for network in self._networks)
+
+
+def _is_unix(word: str) -> bool:
+    return word == "unix" or word.startswith(("unix:", "/"))
 
 
 def _network(word: str) -> IPv4Network | IPv6Network:

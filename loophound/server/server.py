@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -148,10 +149,19 @@ class Server:
         # Before there is a loop: modules may run one of their own while they are imported.
         self._app = load_application(self.config)
         with asyncio.Runner(loop_factory=loop_factory(self.config.loop)) as runner:
-            runner.run(self.serve(sockets))
+            runner.run(self._serve(sockets))
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve in the running loop, on `sockets` if given. Raises StartupError."""
+        """Serve in the running loop, on `sockets` if given. Raises StartupError.
+
+        The signals that stop it go on to the program's own handlers, or have their default way, when all is closed.
+        """
+        for number in reversed(await self._serve(sockets)):
+            signal.raise_signal(number)
+
+    async def _serve(self, sockets: list[socket.socket] | None) -> list[int]:
+        """Gives the signals that came meanwhile."""
+        came: list[int] = []
         self._loop = asyncio.get_running_loop()
         if self._app is None:  # run() has not done it
             logs.configure(self.config)
@@ -160,7 +170,7 @@ class Server:
         with ExitStack() as at_end:
             at_end.callback(self._tell_stopping)
             if self._seat is None or self._seat.takes_signals:
-                at_end.enter_context(signals_handled(self.stop))
+                came = at_end.enter_context(signals_handled(self.stop))
             if self.config.uses_tls:
                 from loophound.server.tls import Tls  # plain servers need not load it
 
@@ -175,6 +185,7 @@ class Server:
                 await self._serve_until_stopped(self._site(app, lifespan, at_end))
             finally:
                 await lifespan.shutdown()
+        return came
 
     def _site(self, app: Application, lifespan: Lifespan, at_end: ExitStack) -> Site:
         config = self.config
@@ -324,7 +335,7 @@ def _websocket_options(config: Config) -> WebSocketOptions | None:
     return WebSocketOptions(
         max_size=config.ws_max_size,
         max_queue=config.ws_max_queue,
-        ping_interval_s=config.ws_ping_interval,
+        ping_interval_s=config.ws_ping_interval or None,
         ping_timeout_s=config.ws_ping_timeout,
         deflate=config.ws_per_message_deflate,
     )

@@ -25,8 +25,8 @@ GIVING_PAUSE_S = 0.02
 
 
 @contextmanager
-def signals_handled(on_signal: Callable[[], int]) -> Iterator[None]:
-    """Call `on_signal` at SIGINT and SIGTERM; it returns how many have come so far.
+def signals_handled(on_signal: Callable[[], int]) -> Iterator[list[int]]:
+    """Call `on_signal` at SIGINT and SIGTERM; it returns how many have come so far. Gives their numbers.
 
     The third one takes its default way at once, for a loop that is blocked and for
     whatever else does not end. Does nothing outside the main thread (signal docs). Plain
@@ -34,10 +34,12 @@ def signals_handled(on_signal: Callable[[], int]) -> Iterator[None]:
     they run even while a callback blocks the loop.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield []
         return
+    came: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
         if on_signal() > 2:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
@@ -46,7 +48,7 @@ def signals_handled(on_signal: Callable[[], int]) -> Iterator[None]:
     try:
         for number in HANDLED:
             before[number] = signal.signal(number, handle)
-        yield
+        yield came
     finally:
         for handled, handler in before.items():
             # None stands for a handler that was not set from Python, and cannot be put back.

@@ -69,7 +69,8 @@ def test_trusted_addresses(trusted: str, host: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "expected"), [("unix", True), ("*", True), ("/run/app.sock", True), ("127.0.0.1,::1", False)]
+    ("trusted", "expected"),
+    [("unix", True), ("*", True), ("/run/app.sock", True), ("unix:///run/app.sock", True), ("127.0.0.1,::1", False)],
 )
 def test_trusted_unix_peers(trusted: str, expected: bool) -> None:
     assert Proxies(trusted, "for").trusts(None) is expected

@@ -295,7 +295,9 @@ def test_without_hooks_no_exchange_is_set(serve: Any) -> None:
     assert seen == [None]
 
 
-def test_signal_handlers_are_put_back_in_a_running_loop() -> None:
+def test_signal_handlers_are_put_back_in_a_running_loop_and_told() -> None:
+    came: list[int] = []
+
     async def main() -> None:
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         server = Server(Config(app=apps.hello, port=0, access_log=False))
@@ -308,7 +310,12 @@ def test_signal_handlers_are_put_back_in_a_running_loop() -> None:
         assert server.should_exit
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
-    asyncio.run(main())
+    own = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGTERM, own)
+    assert came == [signal.SIGTERM]
 
 
 def test_given_sockets_are_served() -> None:

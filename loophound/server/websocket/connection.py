@@ -106,7 +106,7 @@ class WebSocketConnection(asyncio.Protocol):
         assert session is not None
         self.state = CLOSED
         self.flow.resume()
-        session.end(ABNORMAL, "")
+        session.end(ABNORMAL)
         self.site.adopt(session)
         self.site.left(self)
         self.session = None  # it refers to this object
@@ -234,9 +234,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._heard_s = self._pinged_s = self.site.now_s
         self.drained()
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str | None) -> None:
         """Begin the closing handshake. Raises ValueError for a code or a reason that cannot be sent."""
-        self._write_close(close_payload(code, reason))
+        self._write_close(close_payload(code, reason or ""))
         self._ended(CLOSING, code, reason)
         self._take_frames()
         if self.state is CLOSING and not self._reading:
@@ -259,7 +259,7 @@ class WebSocketConnection(asyncio.Protocol):
         if not self._reading:
             self._resume_reading()
 
-    def _ended(self, state: State, code: int, reason: str) -> None:
+    def _ended(self, state: State, code: int, reason: str | None) -> None:
         self.state = state
         self._since_s = self.site.now_s
         self._pong_due = None
@@ -268,7 +268,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def answered(self, cycle: Cycle) -> None:
         """The response that denies the handshake is complete, or given up."""
-        self._ended(CLOSED, ABNORMAL, "")
+        self._ended(CLOSED, ABNORMAL, None)
         self.transport.close()
 
     def adjust_reading(self) -> None:
@@ -280,7 +280,7 @@ class WebSocketConnection(asyncio.Protocol):
         if session is None:
             return
         if self.state is OPEN:
-            self.close(SERVICE_RESTART, "")
+            self.close(SERVICE_RESTART, None)
         elif self.state is CONNECTING:
             session.request.give_up(503, "Service Unavailable")
 

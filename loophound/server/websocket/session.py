@@ -132,10 +132,12 @@ class Session:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def end(self, code: int, reason: str) -> None:
-        """No further message comes; the first call says why."""
+    def end(self, code: int, reason: str | None = None) -> None:
+        """No further message comes; the first call says why. Without a Close frame there is no reason."""
         if self._farewell is None:
-            self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
+            self._farewell = {"type": "websocket.disconnect", "code": code}
+            if reason is not None:
+                self._farewell["reason"] = reason
             if self.connection.site.timed:
                 self.ended_ns = monotonic_ns()
             self.wake()
