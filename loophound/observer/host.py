@@ -270,8 +270,7 @@ class Host:
                 self.publish({**self.hub.hello, **message["about"], "now": now_iso()})
                 return
             message |= {"worker": watched.attachment.worker, "pid": watched.attachment.pid}
-            if message["type"] == "snapshot":
-                watched.take_in(message)
+            watched.take_in(message)
             self.publish(message)
         except (ValueError, KeyError, TypeError) as error:
             tell(f"the observer was sent what is no message: {type(error).__name__}: {error}")

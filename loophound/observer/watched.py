@@ -21,7 +21,7 @@ from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.machine import ONGOING_NS
 from loophound.detector.records import Stall
-from loophound.detector.report import short
+from loophound.detector.report import short, stall_id
 from loophound.observer.announce import Announcer, names_of, thread_name
 from loophound.observer.attach import Attachment, Descriptors, enlarge
 from loophound.observer.layout import Layout
@@ -38,6 +38,8 @@ RETRY_NS = 250_000_000  # when what was seen so far accuses nobody for a second 
 MOST_OTHER_THREADS = 32
 OTHER_FRAMES = 24
 LOWEST_PAUSE_NS = 2_000_000
+MOST_REQUESTS = 64
+MOST_PARTS = 4  # of a stall that several have caused, each with a record
 CALLERS = {ON_ASYNCIO: "Handle._run", ON_TRIO: "unrolled_run"}  # of a callback, or of a task's step
 # In these a loop stands since its last beat.
 STANDING = frozenset({LoopState.BLOCKED, LoopState.STARVED, LoopState.STOPPED})
@@ -82,6 +84,7 @@ class Watched:
         self._announcer = Announcer(attachment)
         self._encoder = Encoder()
         self._publish = publish
+        self._requests: dict[str, Message | None] = {}  # by id of a stall that goes on
         self._since: dict[int, tuple[tuple[int, LoopState], int]] = {}  # by slot: generation and state, and since when
         self.utilisation: dict[tuple[str, str], float] = {}  # of the last second, by the names of loop and thread
         self._dropped = 0
@@ -104,9 +107,13 @@ class Watched:
         """Tell the process whether somebody reads the figures of its requests and tasks."""
         self._page.wanted = wanted
 
-    def take_in(self, snapshot: Message) -> None:
-        """What the process says of itself each second."""
-        for loop in snapshot["loops"]:
+    def take_in(self, message: Message) -> None:
+        """What the process says of itself: the observer does not know whose request a stack serves."""
+        if message["type"] == "stall" and message["stall"]["ongoing"]:
+            self._requests[message["stall"]["id"]] = message["stall"]["request"]
+            if len(self._requests) > MOST_REQUESTS:
+                del self._requests[next(iter(self._requests))]
+        for loop in message.get("loops", ()):
             self.utilisation[loop["loop"], loop["thread"]] = loop["recent_utilisation"]
 
     def states(self, now_ns: int) -> list[Message]:
@@ -145,8 +152,13 @@ class Watched:
             "serving": not slot.quiet,
             "debugged": sample is not None and is_debugging(sample.frames, sample.base),
             "line": self._announcer.line_of(sample) if sample is not None else None,
-            "request": None,
+            "request": self._request_of(slot) if late else None,
         }
+
+    def _request_of(self, slot: Slot) -> Message | None:
+        """From the record that the process has made of this stall, where it could."""
+        ids = (stall_id(self.attachment.pid, slot.index, slot.beat_ns, number) for number in range(MOST_PARTS))
+        return next((self._requests[id] for id in ids if id in self._requests), None)
 
     def _since_when(self, slot: Slot, state: LoopState, now_ns: int) -> int:
         before, since_ns = self._since.get(slot.index, ((0, LoopState.GONE), 0))

@@ -71,6 +71,27 @@ def test_the_feed_goes_on_while_the_process_is_stopped(tmp_path: Path) -> None:
         running.state("ok")
 
 
+def test_a_state_names_the_request_once_the_process_has_told_of_it(tmp_path: Path) -> None:
+    body = """
+    from loophound.server.hooks import current_scope
+
+    async def main():
+        await asyncio.sleep(0.5)
+        current_scope.set({"type": "http", "method": "GET", "path": "/show/7", "headers": []})
+        await asyncio.create_task(blocks())
+        await asyncio.sleep(60)
+
+    async def blocks():
+        time.sleep(4)
+    """
+    with program(body, tmp_path / "feed") as running:
+        running.go()
+        state = running.until(lambda m: m["type"] == "state" and m["request"])
+        assert state["state"] == "blocked"
+        assert state["request"]["path"] == "/show/7"
+        assert running.state("ok")["request"] is None
+
+
 def test_a_late_joiner_is_told_how_things_stand(tmp_path: Path) -> None:
     body = """
     async def main():
