@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from loophound.config import Config
+from loophound.config import Config, table
 from loophound.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def run(app: Any, **options: Any) -> None:
     `options` are the fields of `Config`. Raises ConfigError for an option that cannot be
     right, StartupError when the server cannot start.
     """
+    for name, (spec, _, _) in table().items():
+        other = spec.other_flag[2:].replace("-", "_")
+        if other in options:
+            options[name] = options.pop(other)
     for name in options:
         if name not in Config.__dataclass_fields__:
             from difflib import get_close_matches  # as late as this: each start of a server loads this module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from loophound.config import Config
 from loophound.errors import StartupError
 from loophound.server.asgi import Application
 
+logger = logging.getLogger("loophound.server")
+
 
 def load_application(config: Config) -> Application:
     """Import, and with `factory` call, the application of `config`. Raises StartupError."""
@@ -22,7 +25,10 @@ def load_application(config: Config) -> Application:
     name = repr(config.app) if isinstance(config.app, str) else f"the application {config.app!r}"
     if not callable(app):
         raise StartupError(f"{name} is {_kind(app)}, which cannot be called; an ASGI application can")
-    if config.factory:
+    if not config.factory and _looks_like_factory(app):
+        logger.warning("%s takes no arguments, as a factory does: it is called; say so with --factory", name)
+        app = _call_factory(app, name)
+    elif config.factory:
         app = _call_factory(app, name)
     return cast(Application, app)
 
@@ -143,6 +149,22 @@ def _no_attribute(target: str, reached: str, part: str, owner: Any) -> str:
 
 def _callables(module: ModuleType) -> list[str]:
     return [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+
+
+def _looks_like_factory(app: Any) -> bool:
+    """Whether `app` is a function that can be called without arguments, but not as an application."""
+    if not inspect.isroutine(app) or inspect.iscoroutinefunction(app):
+        return False
+    try:
+        signature = inspect.signature(app)
+        signature.bind()
+    except (TypeError, ValueError):  # it takes arguments, or is a builtin that does not tell
+        return False
+    try:
+        signature.bind("scope", "receive", "send")
+    except TypeError:
+        return True
+    return False
 
 
 def _call_factory(factory: Any, name: str) -> Any:

@@ -49,6 +49,22 @@ def test_attributes_and_objects(app_dir: Path) -> None:
     assert load("lh_factory:make", app_dir, factory=True) is len
 
 
+def test_a_factory_that_is_not_called_one(app_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load("lh_factory:make", app_dir) is len
+    assert "'lh_factory:make' takes no arguments" in caplog.text
+
+
+async def native(scope: Any, receive: Any, send: Any) -> None: ...
+async def anything(*args: Any) -> None: ...
+def plain(*args: Any) -> None: ...
+def wsgi(environ: Any, start_response: Any) -> None: ...
+def second(scope: Any) -> None: ...
+@pytest.mark.parametrize("app", [native, anything, plain, wsgi, second, len, dict, print])
+def test_what_is_no_factory(app: Any, app_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load(app, app_dir) is app
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     ("target", "parts"),
     [
