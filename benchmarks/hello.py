@@ -20,16 +20,3 @@ async def hello() -> dict[str, str]:
 async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
-
-
-def flagged_bare() -> Any:
-    """Made when it is asked for: to flag calls is to load what flags them."""
-    from loophound import BlockingCallMiddleware
-
-    return BlockingCallMiddleware(bare)
-
-
-def flagged_fastapi() -> Any:
-    from loophound import BlockingCallMiddleware
-
-    return BlockingCallMiddleware(fastapi)

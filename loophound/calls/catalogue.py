@@ -367,8 +367,6 @@ def _computing() -> Iterator[Row]:
     encode = f"encode big documents off the loop: {PROCESS}, or stream them in parts"
     writes, reads = document_larger_than(DOCUMENT_BYTES), larger_than(DOCUMENT_BYTES)
     yield from _rows("json", {"json": "dumps dump"}, Cause.NATIVE, encode, writes)
-    yield from _rows("json", {"json:JSONEncoder": "encode"}, Cause.NATIVE, encode,
-                     Condition(writes.words, lambda a, k: bool(writes.test and writes.test(a[1:], k))))  # fmt: skip
     yield from _rows("json", {"json": "loads"}, Cause.NATIVE, encode, reads)
     yield from _rows("json", {"json": "load"}, Cause.NATIVE, encode, FILE_READ, targets.name)
     yield from _rows("pickle", {"pickle": "dumps dump"}, Cause.NATIVE, encode, writes)
