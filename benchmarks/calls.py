@@ -4,7 +4,7 @@
 
 One process serves all, on one connection: some hundred requests without, as many with, and so on. Its own thread says
 how much CPU time it has used (CLOCK_THREAD_CPUTIME_ID), so that the figures hold on a busy machine too. The patches are
-in all the time; under `loophound serve --detect-blocking=calls` there is no middleware, and only the server's marks cost.
+in all the time; `loophound serve --detect-blocking=calls` needs no middleware: there, only the server's marks cost.
 """
 
 from __future__ import annotations
