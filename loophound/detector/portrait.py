@@ -65,11 +65,12 @@ class Portrait:
     @property
     def computed(self) -> bool:
         """It used the CPU for most of what it was given; or it wanted to for most of the time, and
-        what it got is more than the threshold: a hypervisor takes CPUs away without a trace.
+        what it got is more than the threshold: a hypervisor takes CPUs away without a trace. Where the
+        run queue explains most of the time, `busy` tells.
         """
         if self.cpu is None or self.busy is None:
             return False
-        wanted = self.wanting >= MOST and self.waited < HARDLY_EVER
+        wanted = self.wanting >= MOST and self.waited < HARDLY_EVER and (self.runqueue or 0.0) < MOST
         return self.busy >= MOST or (wanted and self.cpu * self.length_ns >= self.threshold_ns)
 
     @property
@@ -87,7 +88,9 @@ class Portrait:
         # From inside it is always seen waiting for the GIL when it is not in a call: the one who looks has it.
         by_gil = min(self.waits[Wait.GIL], MOST_WITHHELD_BY_GIL) if self.from_outside else 0.0
         withheld = (self.runqueue or 0.0) + by_gil
-        return min(1.0, self.cpu / max(0.01, 1.0 - withheld))
+        # The two overlap, and what it was seen to wait of its own accord was not withheld: on a crowded machine a
+        # loop of fsync spends most of its time getting the CPU and the GIL back, and still waits for the disk.
+        return min(1.0, self.cpu / max(0.01, 1.0 - withheld, min(1.0, self.cpu + self.waited)))
 
 
 def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold_ns: int) -> Portrait:
