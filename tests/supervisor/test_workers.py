@@ -228,3 +228,33 @@ def test_preload_of_what_cannot_be_imported(supervised: Start) -> None:
     assert server.process.wait(30) == 3
     server.end()
     assert server.log.startswith("loophound: cannot import 'main': ModuleNotFoundError")
+
+
+@pytest.mark.parametrize("options", [(), ("--workers=2",)])
+def test_readiness_fails_before_requests_do(supervised: Start, options: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics = free.getsockname()[1]
+    server = supervised(*options, f"--metrics={metrics}", "--shutdown-delay=4", "--feed=off")
+
+    def status(path: str) -> int:
+        with socket.socket() as sock:
+            sock.settimeout(5)
+            if sock.connect_ex(("127.0.0.1", metrics)):
+                return 0
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+            return int(sock.recv(100).split()[1])
+
+    assert server.get()
+    wait_until(lambda: status("/readyz") == 200, "it is ready")
+    server.send(signal.SIGTERM)
+    wait_until(lambda: status("/readyz") == 503, "it is not ready any more", 4)
+    assert server.get()  # and serves on
+    assert server.end(signal.SIGTERM) == 0  # the second one waits no longer
+
+
+def test_a_certificate_that_cannot_be_read(supervised: Start) -> None:
+    server = supervised("--workers=2", "--ssl-certfile=nowhere.pem")
+    assert server.process.wait(30) == 3
+    server.end()
+    assert server.log.count("\n") == 1
+    assert "nowhere.pem" in server.log
