@@ -119,6 +119,7 @@ def test_a_late_joiner_is_told_how_things_stand(tmp_path: Path) -> None:
         assert told["snapshot"]["loops"][0]["schema"] == "loophound.snapshot/1"
 
 
+@pytest.mark.once
 def test_the_socket_is_this_users_alone_and_goes_with_the_program(tmp_path: Path) -> None:
     with program(IDLE, tmp_path / "feed") as running:
         assert stat.S_IMODE((tmp_path / "feed").stat().st_mode) == 0o600
@@ -129,6 +130,7 @@ def test_the_socket_is_this_users_alone_and_goes_with_the_program(tmp_path: Path
         assert not (tmp_path / "feed").exists()
 
 
+@pytest.mark.once
 def test_an_observer_that_was_killed_is_started_again_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with program(IDLE, tmp_path / "feed") as running:
         running.go()
@@ -153,6 +155,7 @@ def test_an_observer_that_was_killed_is_started_again_once(tmp_path: Path, capfd
         assert running.process.poll() is None
 
 
+@pytest.mark.once
 def test_a_reader_that_never_reads_is_dropped(tmp_path: Path) -> None:
     """What it costs the others: nothing; they hear everything meanwhile."""
     body = """

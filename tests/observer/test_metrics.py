@@ -14,7 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.observer.feeding import PATIENCE_S, program
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc"),
+]
 
 BODY = """
     hosting.close()

@@ -20,7 +20,10 @@ from loophound.observer import supervise
 from loophound.observer.hosting import Hosting
 from tests.observer.feeding import PATIENCE_S, Program, observers_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc"),
+]
 
 WORKER = """
 import asyncio, ctypes, sys, time
