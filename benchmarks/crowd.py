@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import selectors
 import socket
@@ -21,7 +22,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +36,18 @@ AT_ONCE = 200  # connections are opened in batches, each answered before the nex
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HONEST_PAUSE_S = 0.01
 COMMANDS = {
-    "loophound": ("loophound", "serve", "cases:asgi", "--app-dir", str(HERE), "--port", "PORT", "--no-access-log"),
+    "loophound": (
+        "loophound",
+        "serve",
+        "cases:asgi",
+        "--app-dir",
+        str(HERE),
+        "--port",
+        "PORT",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ),
     "uvicorn": ("uvicorn", "cases:asgi", "--app-dir", str(HERE), "--port", "PORT", "--no-access-log"),
     "hypercorn": ("hypercorn", "cases:asgi", "--bind", "127.0.0.1:PORT"),
     "granian": ("granian", "cases:asgi", "--interface", "asgi", "--port", "PORT", "--no-access-log"),
@@ -131,6 +144,8 @@ class Crowd:
 
 def honest(port: int) -> int:
     """The process of the honest client: asks until its standard input ends, then prints its waits."""
+    with suppress(PermissionError):  # it shares a core with the crowd, whose work is not to be what it waits for
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
     reader = selectors.DefaultSelector()
     reader.register(sys.stdin, selectors.EVENT_READ)
     waits_ms, failures, sock = [], 0, None
@@ -164,9 +179,19 @@ def beside_honest_client(port: int, crowd: Crowd, kinds: Sequence[Kind], connect
     )
 
 
+@contextmanager
+def on_own_core(server: str) -> Iterator[tuple[int, int]]:
+    """The server on the first core, and this process, with those that it starts, on the second."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:1])
+    with running([sys.executable, "-m", *COMMANDS[server]]) as started:
+        os.sched_setaffinity(0, cores[1:2] or cores)
+        yield started
+
+
 def slow(server: str, connections: int) -> str:
     kinds = slow_kinds()
-    with running([sys.executable, "-m", *COMMANDS[server]]) as (_, port):
+    with on_own_core(server) as (_, port):
         crowd = Crowd(port, time.monotonic())
         told = beside_honest_client(port, crowd, kinds, connections)
     rows = ["| | opened | closed | when | told |", "|---|---:|---:|---|---|", *(kind.line() for kind in kinds)]
@@ -175,7 +200,7 @@ def slow(server: str, connections: int) -> str:
 
 def idle(server: str, connections: int) -> str:
     kind = Kind("idle after a request", REQUEST, answered=True)
-    with running([sys.executable, "-m", *COMMANDS[server]]) as (pid, port):
+    with on_own_core(server) as (pid, port):
         warm_up = Crowd(port, time.monotonic())
         warm_up.open(Kind("warm up", REQUEST, answered=True), AT_ONCE)
         warm_up.watch(time.monotonic() + LONGEST_S)

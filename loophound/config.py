@@ -162,7 +162,7 @@ class Config:
     )
     limit_head: int = option(
         65_536,
-        "Bytes that the head of a request may have, its trailers, or the extensions of its chunks; more get 431.",
+        "Bytes that the head of a request may have; more get 431. Trailers and chunk extensions may have a quarter.",
         metavar="BYTES",
         minimum=256,
     )

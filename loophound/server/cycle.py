@@ -170,7 +170,8 @@ class Cycle:
             self.status = status
             self.answer = COMPLETE
             connection = self.connection
-            connection.transport.write(connection.site.heads.farewell(status, text))
+            to_head = self.scope["method"] == "HEAD"
+            connection.transport.write(connection.site.heads.farewell(status, text, to_head=to_head))
         self._ended()
 
     @property

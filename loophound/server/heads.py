@@ -202,12 +202,15 @@ class ResponseHeads:
             lines.append(line)
         return b"".join(lines)
 
-    def farewell(self, status: int, text: str, headers: bytes = b"") -> bytes:
-        """A whole plain-text response after which the server closes; `headers` are lines of its own."""
+    def farewell(self, status: int, text: str, headers: bytes = b"", *, to_head: bool = False) -> bytes:
+        """A whole plain-text response after which the server closes; `headers` are lines of its own.
+
+        To HEAD it has no body (RFC 9110, section 9.3.2).
+        """
         body = text.encode()
         prefix = self._prefixes.get(status) or self._prefix(status)
         head = prefix + headers + b"content-type: text/plain; charset=utf-8\r\n" + CONNECTION_CLOSE
-        return head + self.length_line(len(body)) + body
+        return head + self.length_line(len(body)) + (b"" if to_head else body)
 
     def _prefix(self, status: int) -> bytes:
         if not isinstance(status, int):

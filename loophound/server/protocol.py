@@ -43,9 +43,12 @@ logger = logging.getLogger("loophound.server")
 
 # Requests that wait behind the one being answered; then reading pauses.
 MAX_PIPELINED = 16
-# For each byte of a chunked body so many more may come as sizes, line ends and extensions, beyond the limit of a
-# head: the smallest chunk of one byte has six, with a zero or two before its size eight.
+# For each byte of a chunked body so many more may come as sizes, line ends and extensions, beyond that
+# limit: the smallest chunk of one byte has six, with a zero or two before its size eight.
 CHUNK_OVERHEAD = 16
+# What the trailers, or what a chunked body has besides its chunks, may have of the limit of a head. It is counted by
+# slices of the input, but for the first and the last one of a request.
+TRAILERS_SHARE = 4
 # How long the rest of an unread body, or what follows a refusal, is thrown away before the connection closes.
 # Closing at once would reset the connection, and the response with it (RFC 9112, section 9.6).
 LINGER_S = 5.0
@@ -311,8 +314,8 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(Refusal(431, f"Head of more than {most} bytes"))
         else:
             self._overhead_bytes += size - body_size
-            if self._overhead_bytes > most - CHUNK_OVERHEAD * min(self._body_left, 0):
-                self._refuse(Refusal(431, f"Trailers or chunk extensions of more than {most} bytes"))
+            if self._overhead_bytes > most // TRAILERS_SHARE - CHUNK_OVERHEAD * min(self._body_left, 0):
+                self._refuse(Refusal(431, f"Trailers or chunk extensions of more than {most // TRAILERS_SHARE} bytes"))
 
     def _parser_stopped(self, error: Exception, data: bytes) -> None:
         if isinstance(error, httptools.HttpParserUpgrade):
@@ -361,8 +364,9 @@ class HttpConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase is BODY:  # a trailer field, which ASGI has no place for
             self._trailer_bytes += len(name) + len(value) + 4
-            if self._trailer_bytes > self.site.bounds.head:
-                raise self._refused(431, f"Trailers of more than {self.site.bounds.head} bytes")
+            most = self.site.bounds.head // TRAILERS_SHARE
+            if self._trailer_bytes > most:
+                raise self._refused(431, f"Trailers of more than {most} bytes")
             return
         name = name.lower()
         value = value.rstrip()  # RFC 9112, section 5.1; llhttp leaves white space at the end
@@ -683,7 +687,8 @@ class HttpConnection(asyncio.Protocol):
         """Answer a request that cannot be served, after those before it; then close."""
         self._refusal = refusal
         logger.info("%s: refused with %d: %s", self.client_text, refusal.status, refusal)
-        self._farewell = self.site.heads.farewell(refusal.status, str(refusal), refusal.headers)
+        to_head = self._parser.get_method() == b"HEAD"
+        self._farewell = self.site.heads.farewell(refusal.status, str(refusal), refusal.headers, to_head=to_head)
         in_body = self.phase is BODY
         self.phase = DEAF
         broken = self._incoming

@@ -38,19 +38,19 @@ LIMITS: dict[str, tuple[dict[str, Any], bytes, bytes, int]] = {
     "many fields": ({"limit_headers": 5}, START + b"X: 1\r\n" * 4 + b"\r\n", START + b"X: 1\r\n" * 5 + b"\r\n", 431),
     "trailers": (
         {"limit_head": 300},
-        CHUNKED + b"0\r\nX: " + b"v" * 200 + b"\r\n\r\n",
+        CHUNKED + b"0\r\nX: " + b"v" * 50 + b"\r\n\r\n",
         CHUNKED + b"0\r\nX: " + b"v" * 300 + b"\r\n\r\n",
         431,
     ),
     "many trailers": (
         {"limit_head": 300},
-        CHUNKED + b"0\r\n" + b"X: v\r\n" * 30 + b"\r\n",
+        CHUNKED + b"0\r\n" + b"X: v\r\n" * 8 + b"\r\n",
         CHUNKED + b"0\r\n" + b"X: v\r\n" * 60 + b"\r\n",
         431,
     ),
     "chunk extensions": (
         {"limit_head": 300},
-        CHUNKED + b"1;a=" + b"v" * 100 + b"\r\nx\r\n0\r\n\r\n",
+        CHUNKED + b"1;a=" + b"v" * 40 + b"\r\nx\r\n0\r\n\r\n",
         CHUNKED + (b"1;a=" + b"v" * 100 + b"\r\nx\r\n") * 20 + b"0\r\n\r\n",
         431,
     ),

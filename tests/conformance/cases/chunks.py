@@ -84,6 +84,7 @@ CASES: tuple[Case, ...] = (
          then=Then.ANY, or_closed=True),
     bad("an open quote in an extension", EXTENSION, b'5;a="b\r\nhello\r\n' + END),
     bad("an extension of 100 KB", EXTENSION, b"5;a=" + b"b" * 100_000 + b"\r\nhello\r\n" + END, 431, 400, 413),
+    bad("an extension of 64 KB", EXTENSION, b"5;a=" + b"b" * 65_536 + b"\r\nhello\r\n" + END, 431, 400, 413),
     bad("extensions without end", EXTENSION, b"1;a=" + b"b" * 300_000, 431, 400, 413),
     bad("extensions of 200 KB in all", EXTENSION, (b"1;a=" + b"b" * 2000 + b"\r\nx\r\n") * 100 + END, 431, 400, 413),
     bad("a trailer of 100 KB", "RFC 9110, 5.4", b"0\r\nX-A: " + b"v" * 100_000 + b"\r\n\r\n", 431, 400, 413),
