@@ -22,14 +22,15 @@ class Cut(Broken):
 
 
 class Reader:
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, patience_s: float) -> None:
         self.sock = sock
+        self.patience_s = patience_s
         self.buffer = b""
         self.ended = False
 
-    def more(self, patience_s: float = PATIENCE_S) -> bool:
+    def more(self, patience_s: float | None = None) -> bool:
         """Read on; False at the end, or (TimeoutError) when nothing comes."""
-        self.sock.settimeout(patience_s)
+        self.sock.settimeout(patience_s or self.patience_s)
         try:
             data = self.sock.recv(65536)
         except ConnectionError:
@@ -95,13 +96,17 @@ class Reader:
             raise Broken(f"no size of a chunk: {line[:40]!r}") from None
 
 
-def play(case: Case, address: tuple[str, int]) -> Outcome:
+def play(case: Case, address: tuple[str, int], patience_s: float = PATIENCE_S) -> Outcome:
     outcome = Outcome()
-    with socket.create_connection(address, PATIENCE_S) as sock:
-        reader = Reader(sock)
+    with socket.create_connection(address, patience_s) as sock:
+        reader = Reader(sock, patience_s)
+        # A body that is asked for is sent when it is, and no sooner.
+        first = 1 if case.answers and case.answers[0].statuses[0] == 100 else len(case.sends)
         try:
-            _send(sock, case)
-            for answer in case.answers:
+            _send(sock, case.sends[:first], case.half_close)
+            for index, answer in enumerate(case.answers):
+                if index == 1:
+                    _send(sock, case.sends[first:], False)
                 if not reader.buffer and not reader.more():
                     break
                 response = reader.response(answer)
@@ -115,18 +120,18 @@ def play(case: Case, address: tuple[str, int]) -> Outcome:
         except TimeoutError:
             outcome.then = Then.WAITING
             if reader.buffer:
-                outcome.broken = f"no whole answer in {PATIENCE_S:g} s: {reader.buffer[:80]!r}"
+                outcome.broken = f"no whole answer in {patience_s:g} s: {reader.buffer[:80]!r}"
     return outcome
 
 
-def _send(sock: socket.socket, case: Case) -> None:
+def _send(sock: socket.socket, pieces: tuple[bytes, ...], half_close: bool) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
-        for index, piece in enumerate(case.sends):
+        for index, piece in enumerate(pieces):
             if index:
                 time.sleep(PAUSE_S)
             sock.sendall(piece)
-        if case.half_close:
+        if half_close:
             sock.shutdown(socket.SHUT_WR)
     except ConnectionError:
         pass  # the server said its last before it had read all
@@ -149,7 +154,7 @@ def _then(case: Case, reader: Reader) -> Then:
             raise Broken(f"the next request got {probe.status} {probe.body[:60]!r}")
         return Then.OPEN
     try:
-        if reader.more(SILENCE_S if case.then is Then.WAITING else PATIENCE_S):
+        if reader.more(SILENCE_S if case.then is Then.WAITING else None):
             raise Broken(f"more came than was asked for: {reader.buffer[:80]!r}")
     except TimeoutError:
         return Then.WAITING

@@ -11,7 +11,7 @@ from tests.conformance.app import app
 from tests.conformance.case import Case, judge
 from tests.conformance.cases import ALL
 from tests.conformance.play import play
-from tests.server.wire import Running, start
+from tests.server.wire import PATIENCE_S, Running, start
 
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
@@ -24,7 +24,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_case(case: Case, address: tuple[str, int]) -> None:
-    assert judge(case, play(case, address), strict=True) == ""
+    assert judge(case, play(case, address, PATIENCE_S), strict=True) == ""
 
 
 def test_names_are_unique() -> None:
