@@ -66,6 +66,7 @@ class Beside:
         self._lock = threading.Lock()
         self._redirected = False
         self._closing = False
+        self._dropped = 0
         self._redirect()
         self._guard = threading.Thread(target=self._run, name="loophound-dashboard", daemon=True)
         self._guard.start()
@@ -92,6 +93,9 @@ class Beside:
         self._restore()
         self._ours.shutdown(socket.SHUT_WR)
         self._guard.join(ENDING_S)
+        if self._dropped:
+            told = f"loophound: {self._dropped} bytes of the log were not shown: the dashboard did not read\n"
+            os.write(self._saved[1], told.encode())
         for descriptor in (self._read, *self._saved):
             os.close(descriptor)
         self._ours.close()
@@ -112,7 +116,7 @@ class Beside:
     def _make_room(self) -> None:
         (waiting,) = struct.unpack("i", fcntl.ioctl(self._read, termios.FIONREAD, b"\0" * 4))
         if waiting > NEARLY_FULL:
-            os.read(self._read, waiting)
+            self._dropped += len(os.read(self._read, waiting))
 
     def _pass_on(self) -> None:
         """What the dashboard has not read."""

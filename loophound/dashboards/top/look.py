@@ -135,7 +135,8 @@ def box(
     head.append(upper_right, style)
     inner = [_framed(one, look, style) for one in lines[: height - 2]]
     inner += [_framed(blank(width - 4), look, style) for _ in range(height - 2 - len(inner))]
-    return [head, *inner, Text(f"{lower_left}{look.across * (width - 2)}{lower_right}", style, no_wrap=True, end="")]
+    foot = _text([(f"{lower_left}{look.across * (width - 2)}{lower_right}", style)], look)
+    return [head, *inner, foot]
 
 
 def _framed(inside: Text, look: Look, style: str) -> Text:

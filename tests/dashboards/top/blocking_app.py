@@ -50,6 +50,9 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         way(float(parse_qs(scope["query_string"].decode())["seconds"][0]))
     elif scope["path"] == "/log":
         print("a line of the application's own", flush=True)  # noqa: T201
+    elif scope["path"] == "/flood":
+        for _ in range(64):
+            print("x" * 1023, flush=True)  # noqa: T201
     body = str(os.getpid()).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})

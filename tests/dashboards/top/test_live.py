@@ -30,6 +30,8 @@ LOOPHOUND = [sys.executable, "-m", "loophound"]
 SERVE = [*LOOPHOUND, "serve", "tests.dashboards.top.blocking_app:app", "--port", "0"]
 WAIT_S = 60.0
 ATTEMPTS = 6
+HELD_S = 3.0
+BLOCKED_S = 2.0
 SIZES = {"sleeps": (80, 24), "waits_for_a_peer": (120, 40), "waits_for_a_lock": (200, 60), "computes": (80, 24),
          "holds_the_gil": (120, 40)}  # fmt: skip
 Open = Callable[..., Tmux]
@@ -39,6 +41,7 @@ class Server:
     """A server in a process of its own, with requests that keep coming."""
 
     def __init__(self, folder: Path, *words: str) -> None:
+        self.folder = folder
         self.log = folder / "log"
         environ = {**os.environ, "XDG_RUNTIME_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
         with self.log.open("wb") as log:
@@ -87,17 +90,17 @@ def at_end() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.fixture
-def server(tmp_path: Path, at_end: ExitStack) -> Server:
-    server = Server(tmp_path)
-    at_end.callback(server.close)
-    return server
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def terminal(tmp_path: Path, at_end: ExitStack) -> Open:
-    def open_terminal(words: list[str], width: int = 120, height: int = 40) -> Tmux:
-        environ = {"XDG_RUNTIME_DIR": str(tmp_path), "LANG": "C.UTF-8", "LC_ALL": "", "PYTHONUNBUFFERED": "1"}
+    def open_terminal(words: list[str], width: int = 120, height: int = 40, runtime: Path = tmp_path) -> Tmux:
+        environ = {"XDG_RUNTIME_DIR": str(runtime), "LANG": "C.UTF-8", "LC_ALL": "", "PYTHONUNBUFFERED": "1"}
         return at_end.enter_context(Tmux(tmp_path, words, width, height, **environ))
 
     return open_terminal
@@ -111,16 +114,16 @@ def clock_of(shown: str) -> float:
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_who_blocks_is_shown_while_it_lasts(way: str, server: Server, terminal: Open) -> None:
-    screen = terminal([*LOOPHOUND, "top"], *SIZES[way])
+    screen = terminal([*LOOPHOUND, "top"], *SIZES[way], server.folder)
     screen.wait_for("live", "req/s")
     first = clock_of(blocked(screen, server, way))
-    deadline_s, clocks = time.monotonic() + 2.0, [first]
+    deadline_s, clocks = time.monotonic() + 1.5, [first]
     while time.monotonic() < deadline_s:
         clocks.append(max(clocks[-1], clock_of(screen.screen())))
         time.sleep(0.1)
     assert len(set(clocks)) >= 3, clocks  # it went on, on the reader's clock
     screen.wait_for("live", without="BLOCKED ")
-    screen.press("Enter")
+    screen.press("f", *way, "Enter", "Enter")  # others have blocked this server before
     shown = screen.wait_for(f"in {way}", "held the loop for ")
     assert f"def {way}" in shown or SIZES[way][1] < 40
     screen.press("q")
@@ -130,7 +133,7 @@ def test_who_blocks_is_shown_while_it_lasts(way: str, server: Server, terminal: 
 def blocked(screen: Tmux, server: Server, way: str) -> str:
     """The screen while it shows who blocks. Where others take the CPU, a loop that computes is starved: try again."""
     for _ in range(ATTEMPTS):
-        server.block(way, 3.0)
+        server.block(way, HELD_S if way == "holds_the_gil" else BLOCKED_S)
         with contextlib.suppress(AssertionError):
             return screen.wait_for("BLOCKED ", f"blocking_app.py:{line_in(way)}", within_s=6.0)
     pytest.fail(f"{way} never showed as blocked:\n{screen.screen()}")
@@ -147,7 +150,7 @@ def line_in(way: str) -> str:
 
 
 def test_a_process_that_is_stopped(server: Server, terminal: Open) -> None:
-    screen = terminal([*LOOPHOUND, "top"], 80, 24)
+    screen = terminal([*LOOPHOUND, "top"], 80, 24, server.folder)
     screen.wait_for("live")
     server.process.send_signal(signal.SIGSTOP)
     screen.wait_for("STOPPED 2", "the process stands still")
@@ -206,12 +209,15 @@ def test_a_dashboard_that_is_killed_leaves_server_and_terminal_in_order(terminal
     port = int(re.findall(r"running on http://127\.0\.0\.1:(\d+)", shown)[0])
     server = int(fetch(port, "/"))
     found = subprocess.run(["pgrep", "-f", f"top.beside .*/{server}.sock"], capture_output=True, text=True, check=True)
+    os.kill(int(found.stdout), signal.SIGSTOP)
+    for _ in range(40):  # more than the pipe holds: the server does not wait for who does not read
+        assert fetch(port, "/flood") == str(server).encode()
     os.kill(int(found.stdout), signal.SIGKILL)
     screen.wait_for("", without="│")
     fetch(port, "/log")
     screen.wait_for("a line of the application's own", without="│")
     screen.press("C-c")
-    screen.wait_for("ENDED 0", "Shutting down", " icanon", " echo ")
+    screen.wait_for("ENDED 0", "Shutting down", "bytes of the log were not shown", " icanon", " echo ")
 
 
 def test_a_server_that_cannot_start_leaves_its_words(terminal: Open) -> None:

@@ -196,6 +196,12 @@ def test_without_colour_the_picture_says_the_same(no_color: bool) -> None:
     assert "BLOCKED" in text
 
 
+def test_frames_have_one_colour_all_round() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", _environ={"TERM": "xterm"})
+    lines = [encode(line, console) for line in frame(scene(busy_board()), 80, 24)]
+    assert {line.split("╰")[0] for line in lines if "╰" in line} == {"\x1b[90m", "\x1b[36m"}  # one has the focus
+
+
 def test_a_thousand_stalls_are_drawn_from_the_rows_that_show() -> None:
     made = board(hello())
     for number in range(1000):
