@@ -32,10 +32,10 @@ PICTURES = HERE / "pictures"
 SHOP = HERE.parent / "examples"
 LOOPHOUND = [sys.executable, "-m", "loophound"]
 SERVE = [*LOOPHOUND, "serve", "shop.main:app", "--app-dir", str(SHOP), "--port", "0", "--no-access-log"]
-LOADED_S = 70.0
+LOADED_S = 60.0
 BLOCKERS = (("POST", "/orders/7/payment"), ("GET", "/items/3/stock?seconds=0.4"), ("GET", "/reports/monday"),
             ("GET", "/addresses/aaaaaaaaaaaaaaaaaaaaa@"))  # fmt: skip
-LONG_BLOCKER = ("GET", "/addresses/aaaaaaaaaaaaaaaaaaaaaaaa@")  # a regular expression, some seconds
+LONG_BLOCKER = ("POST", "/orders/7/payment?seconds=3")
 
 
 def main() -> None:
@@ -51,10 +51,10 @@ def main() -> None:
             ):
                 command = [*LOOPHOUND, "top"]
                 with tempfile.TemporaryDirectory() as own, Tmux(Path(own), command, *size, **environ) as screen:
-                    screen.wait_for("req/s", "routes", "in is_address")
+                    screen.wait_for("req/s", "routes", "in charge_card")
                     screen.press(*keys) if keys else None
                     threading.Thread(target=fetch, args=(port, *LONG_BLOCKER), daemon=True).start()
-                    screen.wait_for("BLOCKED 0.", "in is_address")
+                    screen.wait_for("BLOCKED 1.", "by services.py:21 in charge_card")
                     shoot(screen, name, size[0], "loophound top", port)
                     screen.wait_for("live")
         beside(Path(folder), environ)
@@ -69,7 +69,7 @@ def beside(folder: Path, environ: dict[str, str]) -> None:
         with loaded(port, pause_s=1.0):
             time.sleep(20)
             threading.Thread(target=fetch, args=(port, *LONG_BLOCKER), daemon=True).start()
-            screen.wait_for("BLOCKED 0.", "in is_address")
+            screen.wait_for("BLOCKED 1.", "by services.py:21 in charge_card")
             shoot(screen, "dashboard", 120, "loophound serve shop.main:app --dashboard", port)
         screen.press("C-c")
         screen.wait_for("ENDED")
