@@ -82,6 +82,7 @@ def _is_value(word: str) -> bool:
     return (
         word.replace(".", "", 1).isdigit()
         or word in ("stalls", "calls")
+        or word.rpartition(":")[2].isdigit()  # HOST:PORT; an application is no number
         or word.endswith((".db", ".sqlite", ".sqlite3"))
     )
 

@@ -96,6 +96,12 @@ def test_metrics_without_any_other_option(tmp_path: Path) -> None:
             assert b"loophound_workers" in answer.read()
 
 
+def test_an_address_after_a_space_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--metrics", "0.0.0.0:9464", "shop:app"]) == 2
+    told = "--metrics takes its value after an equals sign: --metrics=0.0.0.0:9464"
+    assert capsys.readouterr().err.splitlines() == [f"loophound: {told}"]
+
+
 @pytest.mark.parametrize(
     ("option", "told"),
     [
