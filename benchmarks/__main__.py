@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = (("peers.py", "--write"), ("detection_cost.py", "--write"), ("outside_walk.py",))
+COMMANDS = (
+    ("peers.py", "--write"),
+    ("detection_cost.py", "--write"),
+    ("loop_cost.py", "--write"),
+    ("outside_walk.py",),
+)
 
 
 def main() -> int:

@@ -1,0 +1,188 @@
+"""What watching costs a loop that only turns, and a process that only waits; beside it, what others cost.
+
+    python benchmarks/loop_cost.py [--rounds 7] [--loop asyncio] [--write]
+
+100 tasks sleep(0) 200,000 times in all. Each way of watching has a process of its own in each round, the
+rounds take turns, and the CPU time of the process and of its children is compared with the plain one's of
+the same round; the median and the quartiles are shown. Loophound is measured with its observer process. What is
+not installed is left out (extra `bench`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from load import quartiles
+from machine import RESULTS, describe, write
+
+TASKS, SLEEPS = 100, 200_000
+IDLE_S = 10.0
+THRESHOLD_S = 0.1
+TARGET = 1.05
+TARGET_IDLE = 0.003
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    yield
+
+
+@contextlib.contextmanager
+def loophound() -> Iterator[None]:
+    from loophound import Detector
+
+    with Detector(THRESHOLD_S) as detector:
+        detector.wait_for_observer()
+        yield
+
+
+@contextlib.contextmanager
+def debug_mode() -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = THRESHOLD_S
+    yield
+    loop.set_debug(False)
+
+
+@contextlib.contextmanager
+def blockbuster() -> Iterator[None]:
+    from blockbuster import blockbuster_ctx
+
+    with blockbuster_ctx():
+        yield
+
+
+@contextlib.contextmanager
+def pyleak() -> Iterator[None]:
+    from pyleak import no_event_loop_blocking
+
+    with no_event_loop_blocking(action="log", threshold=THRESHOLD_S):
+        yield
+
+
+@contextlib.contextmanager
+def aiocop() -> Iterator[None]:
+    import aiocop
+
+    aiocop.patch_audit_functions()
+    aiocop.start_blocking_io_detection()
+    aiocop.detect_slow_tasks(threshold_ms=int(THRESHOLD_S * 1000), on_slow_task=lambda event: None)
+    aiocop.activate()
+    yield
+    aiocop.deactivate()
+
+
+WAYS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+    "plain": plain,
+    "Loophound": loophound,
+    "asyncio's debug mode": debug_mode,
+    "blockbuster": blockbuster,
+    "pyleak": pyleak,
+    "aiocop": aiocop,
+}
+
+
+async def turn() -> float:
+    async def sleeps() -> None:
+        for _ in range(SLEEPS // TASKS):
+            await asyncio.sleep(0)
+
+    began_s = time.process_time()
+    await asyncio.gather(*(sleeps() for _ in range(TASKS)))
+    return time.process_time() - began_s
+
+
+async def measure(way: str, idle: bool) -> tuple[float, float]:
+    """CPU seconds of this process for the work; for being idle, as a share of a core."""
+    with WAYS[way]():
+        if not idle:
+            await turn()  # warm
+            return await turn(), 0.0
+        await asyncio.sleep(1.0)
+        began_s, observer_began_s = time.process_time(), observer_s()
+        await asyncio.sleep(IDLE_S)
+        return (time.process_time() - began_s) / IDLE_S, (observer_s() - observer_began_s) / IDLE_S
+
+
+def child(way: str, loop: str, what: str) -> None:
+    import uvloop
+
+    factory = uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        figure, observer = runner.run(measure(way, what == "idle"))
+    sys.stdout.write(f"{figure} {observer}\n")
+
+
+def observer_s() -> float:
+    """CPU seconds of the observer, which is no child of this process: its arguments have our number."""
+    total = 0.0
+    ours = b'"pid": %d,' % os.getpid()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as arguments:
+            text = arguments.read()
+            if b"loophound.observer" in text and ours in text and b"/sh" not in text:
+                with open(f"/proc/{name}/stat", "rb") as stat:
+                    fields = stat.read().rpartition(b")")[2].split()
+                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def run(way: str, loop: str, what: str) -> float | None:
+    command = [sys.executable, __file__, "--child", way, loop, what]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return None
+    own, observer = map(float, done.stdout.split())
+    return own + observer
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        child(*sys.argv[2:5])
+        return
+    options = parse_options()
+    figures: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(options.rounds):
+        base = run("plain", options.loop, "turn")
+        for way in WAYS:
+            figure = run(way, options.loop, "turn")
+            if figure is not None and base:
+                figures[way].append(figure / base)
+        sys.stderr.write(f"round {number + 1}/{options.rounds}\n")
+    idle = {way: run(way, options.loop, "idle") for way in ("plain", "Loophound")}
+    report = (
+        f"## Cost of watching a loop, {describe()}\n"
+        f"{SLEEPS:,} times sleep(0) in {TASKS} tasks on {options.loop}; CPU time of the process beside a plain one's "
+        f"of the same round, median of {options.rounds} rounds, the quartiles in brackets. Targets: Loophound at most "
+        f"{TARGET:g}, an idle process below {TARGET_IDLE:.1%} of a core.\n\n| watched by | CPU ratio |\n|---|---|\n"
+    )
+    for way, ratios in figures.items():
+        told = "not installed, or it failed on this loop"
+        if ratios:
+            low, middle, high = quartiles(ratios)
+            told = f"{middle:.3f} ({low:.3f} to {high:.3f})"
+        report += f"| {way} | {told} |\n"
+    report += f"\nIdle: {(idle['Loophound'] or 0):.2%} of a core with Loophound, {(idle['plain'] or 0):.2%} without.\n"
+    sys.stdout.write(report)
+    if options.write:
+        write(report)
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure what watching costs a loop.")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
