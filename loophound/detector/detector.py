@@ -290,6 +290,7 @@ class Detector:
                     "as_json": self._as_json,
                     "record": self._record,
                     "worker": self.worker,
+                    "limit_ns": self._limit_ns or 0,
                 },
                 observer=self._observer,
                 hosting=self._hosting,
@@ -355,6 +356,8 @@ class Detector:
         served = self._served.get(id(loop))
         watched.exchanges = served.exchanges if served is not None else None
         self._loops.append(watched)
+        if self._interrupter is not None:
+            self._interrupter.watch(watched)
         self._watchdog.watch(watched)
         return watched
 

@@ -31,6 +31,7 @@ class Attachment:
     as_json: bool = False  # what is announced is a JSON line
     record: str | None = None
     worker: int = 0
+    limit_ns: int = 0  # after so much the observer sends the signal of detector/adapters/interrupt.py; 0 for never
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
 
 _TICKED, _WANTED = range(2)  # the header
 _GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET, _LAG = range(10)
+_AIM_BEAT, _AIM_UNIT, _AIM_TURN = range(10, 13)
 _NAMES = 16  # the second half of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
 
@@ -27,7 +28,7 @@ ON_ASYNCIO, ON_UVLOOP, ON_OTHER, ON_TRIO = 0, 1, 2, 3
 
 
 class Slot:
-    """The words of one loop. The watched process writes all but `announced_ns`."""
+    """The words of one loop. The watched process writes all but `announced_ns` and `aim`."""
 
     def __init__(self, words: memoryview, index: int) -> None:
         self.index = index
@@ -111,6 +112,17 @@ class Slot:
         self._words[_LAG] = value
 
     @property
+    def aim(self) -> tuple[int, int, int]:
+        """Whom the observer's signal was to interrupt: the beat since which it blocks, its unit and its turn."""
+        return int(self._words[_AIM_BEAT]), int(self._words[_AIM_UNIT]), int(self._words[_AIM_TURN])
+
+    @aim.setter
+    def aim(self, value: tuple[int, int, int]) -> None:
+        self._words[_AIM_BEAT] = 0
+        self._words[_AIM_UNIT], self._words[_AIM_TURN] = value[1:]
+        self._words[_AIM_BEAT] = value[0]
+
+    @property
     def names(self) -> tuple[str, str]:
         """What loop and thread are called in records; empty until the loop has told."""
         loop, _, thread = bytes(self._names).rstrip(b"\0").decode(errors="ignore").partition("\n")
@@ -124,7 +136,7 @@ class Slot:
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
-        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = 0
+        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = 0
         self.names = ("", "")
         words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
         words[_GENERATION] = generation  # last: from here on the observer looks

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loophound.detector.adapters.kernel import ThreadProbe
+from loophound.detector.adapters.signals import send_to_thread
 from loophound.detector.blame import is_debugging, is_of_the_loop
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
+from loophound.detector.limit import held_by
 from loophound.detector.machine import ONGOING_NS
 from loophound.detector.records import Stall
 from loophound.detector.report import short, stall_id
@@ -56,6 +58,7 @@ class Sight:
     episode: Episode
     probe: ThreadProbe
     sampled_ns: int = 0
+    signalled_ns: int = 0
     told_ns: int = 0  # when it was last tried to announce the stall
     others: dict[int, ThreadProbe] = field(default_factory=dict)
 
@@ -254,6 +257,8 @@ class Watched:
             self._sample(slot, sight)
         if late_ns >= ONGOING_NS:
             self._speak(slot, sight, now_ns)
+        if 0 < self.attachment.limit_ns <= late_ns:
+            self._interrupt(slot, sight, now_ns)
         return True
 
     def _probe(self, native_id: int) -> ThreadProbe:
@@ -321,6 +326,20 @@ class Watched:
         for stall in stalls:
             self._announcer.announce(stall)
             self._publish({"type": "stall", "worker": self.attachment.worker, "stall": stall.to_dict()})
+
+    def _interrupt(self, slot: Slot, sight: Sight, now_ns: int) -> None:
+        """Beyond the stall limit, and the GIL held: only a signal from here can reach the main thread.
+
+        Its handler looks again whether the same unit of work runs; calls in C that look for signals call it.
+        """
+        if slot.native_id != self.attachment.pid or slot.quiet or now_ns - self._page.ticked_ns < SILENT_NS:
+            return
+        held = held_by(sight.episode, now_ns, self.attachment.limit_ns)
+        if held is None or held[1] < self.attachment.limit_ns or now_ns - sight.signalled_ns < RETRY_NS:
+            return
+        sight.signalled_ns = now_ns
+        slot.aim = (sight.episode.beat_ns, int(str(held[0].unit)), held[0].turn)
+        send_to_thread(self.attachment.pid, slot.native_id)
 
     def _seen(self, episode: Episode, now_ns: int) -> Episode:
         seen = copy(episode)

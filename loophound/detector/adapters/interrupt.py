@@ -1,10 +1,10 @@
 """Interrupting what blocks a loop for longer than the stall limit.
 
-In the main thread a signal does it, whose handler raises: Python takes it up in most calls that wait,
-in some that compute, and between any two instructions. In other threads an asynchronous exception
-(PyThreadState_SetAsyncExc) does it, which Python takes up between instructions only: so it is set only
-where Python code was seen to run, never while the thread waits in a system call, whose end might be the
-end of the unit of work, and the next one an innocent's.
+In the main thread a signal does it, whose handler raises: Python takes it up in most calls that wait, in
+some that compute, and between any two instructions. While the GIL is held the observer sends it. In other
+threads an asynchronous exception (PyThreadState_SetAsyncExc) does it, which Python takes up between
+instructions only: so it is set only where Python code was seen to run, never while the thread waits in a
+system call, whose end might be the end of the unit of work, and the next one an innocent's.
 
 Both look again, at the last moment and with the GIL held, whether the same unit of work still runs.
 """
@@ -16,6 +16,7 @@ import ctypes
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -24,17 +25,16 @@ from typing import Any
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.sampler import stack_of
+from loophound.detector.adapters.signals import SIGNAL
 from loophound.detector.blame import Origin, is_of_the_loop
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Sampled
-from loophound.detector.frames import STAND_IN
+from loophound.detector.facts import Sampled, Source
+from loophound.detector.frames import STAND_IN, CodeFrame
 from loophound.detector.limit import held_by
 from loophound.detector.segments import unit_of
 from loophound.detector.syscalls import Wait, wait_of
 from loophound.errors import StallLimitExceeded
 
-# Ignored where nobody handles it, so that one that comes late harms nobody; few programs use it.
-SIGNAL = getattr(signal, "SIGURG", None)
 # The first look may have found the code in the loop's or the server's own, where nothing is raised.
 RETRY_NS = 50_000_000
 FAILED, BY_SIGNAL, BY_EXCEPTION = "failed", "signal", "exception"
@@ -45,16 +45,11 @@ class Aim:
     """Who is to be interrupted: the unit of work that was seen, in the silence since one beat."""
 
     loop: WatchedLoop
-    episode: Episode
+    episode: Episode | None  # None where the observer saw it: the watchdog, which knows, could not run
     answered_ns: int
     sample: Sampled
     key: Hashable
-    turn: int
     pending: bool = False  # an asynchronous exception is set, and was not raised yet
-
-    def note(self, how: str) -> None:
-        if self.episode.interruptions.get(self.key) != BY_SIGNAL:
-            self.episode.interruptions[self.key] = how
 
 
 class Interrupter:
@@ -72,6 +67,8 @@ class Interrupter:
         self._link = link
         self._spares = spares
         self._aims: dict[int, Aim] = {}  # by the loop's thread
+        self._loops: dict[int, WatchedLoop] = {}
+        self._unfiled: deque[tuple[WatchedLoop, int, Hashable]] = deque(maxlen=64)
         self._interrupted_ns: dict[int, int] = {}  # when it was last raised there
         self._tried_ns: dict[int, int] = {}
         self._before: Any = None
@@ -98,6 +95,18 @@ class Interrupter:
             signal.signal(SIGNAL, self._before if self._before is not None else signal.SIG_DFL)
             self._installed = False
 
+    def watch(self, loop: WatchedLoop) -> None:
+        """On the loop's thread, as its run begins."""
+        self._loops[loop.ident] = loop
+
+    def file(self, loop: WatchedLoop, episode_at: Callable[[int], Episode | None]) -> None:
+        """Note in the silences what was interrupted while the watchdog could not run."""
+        for one in [one for one in self._unfiled if one[0] is loop]:
+            episode = episode_at(one[1])
+            if episode is not None:
+                episode.interruptions[one[2]] = BY_SIGNAL
+            self._unfiled.remove(one)
+
     def consider(self, loop: WatchedLoop, episode: Episode, now_ns: int) -> None:
         """Interrupt what runs in the loop, where it has blocked for too long. On the watchdog's thread."""
         aim = self._aims.get(loop.ident)
@@ -114,8 +123,7 @@ class Interrupter:
         if self._spares(loop, sample):
             return
         self._tried_ns[loop.ident] = now_ns
-        turn = self._link.turn_of(loop.slot) if self._link is not None else 0
-        aim = Aim(loop, episode, loop.answered_ns, sample, unit_of(sample), turn)
+        aim = Aim(loop, episode, loop.answered_ns, sample, unit_of(sample))
         if not self._is_same(aim, [code for code, _ in stack_of(loop.ident)]):
             return
         self._aims[loop.ident] = aim
@@ -128,7 +136,7 @@ class Interrupter:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """In the main thread, on top of whatever runs there."""
-        aim = self._aims.pop(threading.get_ident(), None)
+        aim = self._aims.pop(threading.get_ident(), None) or self._aim_of_observer(frame)
         if aim is None:
             if callable(self._before):
                 self._before(number, frame)
@@ -140,6 +148,32 @@ class Interrupter:
         if self._is_same(aim, codes[::-1]):
             self._note(aim, BY_SIGNAL)
             raise StallLimitExceeded(self._limit_ns / 1e9)
+
+    def _aim_of_observer(self, frame: FrameType | None) -> Aim | None:
+        """What the observer has seen to block, as the shared page has it, where that runs still."""
+        loop = self._loops.get(threading.get_ident())
+        if loop is None or loop.slot is None:
+            return None
+        beat_ns, unit, turn = loop.slot.aim
+        if not beat_ns or beat_ns != loop.answered_ns:
+            return None
+        loop.slot.aim = (0, 0, 0)
+        frames = []
+        while frame is not None:
+            frames.append(CodeFrame(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_qualname))
+            frame = frame.f_back
+        sample = Sampled(
+            at_ns=time.monotonic_ns(),
+            source=Source.OBSERVER,
+            frames=tuple(reversed(frames)),
+            base=loop.base,
+            idle=len(frames) <= loop.base,
+            unit=unit,
+            turn=turn,
+        )
+        if sample.idle or self._spares(loop, sample):
+            return None
+        return Aim(loop, None, beat_ns, sample, unit_of(sample))
 
     def _set(self, aim: Aim) -> None:
         """Have it raised in another thread. The class is made for this once, so that its instance tells us."""
@@ -165,8 +199,11 @@ class Interrupter:
             self._set_exception(aim.loop.ident, None)
 
     def _note(self, aim: Aim, how: str) -> None:
-        aim.note(how)
-        self._interrupted_ns[aim.loop.ident] = time.monotonic_ns()
+        now_ns = self._interrupted_ns[aim.loop.ident] = time.monotonic_ns()
+        if aim.episode is not None:
+            aim.episode.interruptions[aim.key] = how
+        else:
+            self._unfiled.append((aim.loop, now_ns, aim.key))
 
     def _is_same(self, aim: Aim, codes: list[CodeType]) -> bool:
         """Whether the unit of work that was seen runs still, in code where an exception may be raised."""

@@ -195,8 +195,10 @@ class Watchdog(threading.Thread):
             commands = machine.feed(tick)
             if commands:
                 self._carry_out(watch, commands, late)
-            if self._interrupter is not None and closely and watch.loop.check():
-                self._interrupter.consider(watch.loop, machine.episode, now_ns)
+            if self._interrupter is not None and closely:
+                self._interrupter.file(watch.loop, machine.episode_at)
+                if watch.loop.check():
+                    self._interrupter.consider(watch.loop, machine.episode, now_ns)
             if machine.finished:
                 self._forget(watch)
             elif closely and watch.nameless and not machine.watchful:
