@@ -233,6 +233,9 @@ class Detector:
             watched.slot = None  # its beats would go on into the parent's page
         self._loops.clear()
         self._close_files()
+        if self._hosting is not None:
+            self._hosting.close()  # or the child would seem to be a server, once its parent has ended
+            self._hosting = None
 
     def snapshots(self) -> list[Snapshot]:
         """How each loop has done: lag and utilisation, also of a few that have ended. For any thread."""

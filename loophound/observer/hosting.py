@@ -99,6 +99,7 @@ class FeedSocket:
         if len(os.fsencode(self.path)) > LONGEST_PATH_BYTES:
             raise ConfigError(f"--feed: {str(self.path)!r} is longer than the {LONGEST_PATH_BYTES} bytes of a socket's")
         _clear(self.path)
+        self._made_in = os.getpid()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.bind(str(self.path))
@@ -114,7 +115,8 @@ class FeedSocket:
 
     def close(self) -> None:
         self._socket.close()
-        remove(self.path, self.inode)
+        if os.getpid() == self._made_in:  # not in a child that was forked, and lets go of its copy
+            remove(self.path, self.inode)
 
 
 class MetricsSocket:

@@ -41,6 +41,7 @@ class Observer:
 
     def __init__(self, hosting: Hosting | None, attach_at: Path) -> None:
         self.attach_at = attach_at
+        self._made_in = os.getpid()
         self._hosting = hosting
         self._restarts = 0
         with suppress(FileNotFoundError):
@@ -109,7 +110,8 @@ class Observer:
         """The observer ends when it reads the end of the socket."""
         self._control.close()
         self._listener.close()
-        remove(self.attach_at, self._inode)
+        if os.getpid() == self._made_in:  # not in a forked worker
+            remove(self.attach_at, self._inode)
 
     def __enter__(self) -> Self:
         return self

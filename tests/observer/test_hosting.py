@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from loophound.dashboards.feed import FeedReader
+from loophound.detector.detector import Detector
 from loophound.errors import ConfigError
 from loophound.observer.hosting import FeedSocket, Hosting, MetricsSocket, read_address, read_token
 
@@ -124,3 +127,16 @@ def test_somebody_elses_file_stays(tmp_path: Path) -> None:
 def test_places_that_cannot_be(tmp_path: Path, place: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         Hosting(feed=tmp_path / place)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_lets_go_and_leaves_the_socket_to_its_parent(tmp_path: Path) -> None:
+    with Hosting(feed=tmp_path / "feed") as hosting, Detector(observer=True, hosting=hosting) as detector:
+        assert detector.wait_for_observer()
+        assert hosting.feed is not None
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if hosting.feed.fileno() == -1 and (tmp_path / "feed").is_socket() else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        with FeedReader(tmp_path / "feed") as reader:
+            assert reader.read(20)
