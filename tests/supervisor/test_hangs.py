@@ -46,6 +46,7 @@ def test_a_worker_that_hangs_with_the_gil_held_is_named_and_replaced(supervised:
     assert server.get()
 
 
+@pytest.mark.once
 def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path) -> None:
     server = supervised("--workers=2", "--timeout-worker=2", "--detect-blocking", "--ledger=l.db", "--record=r.jsonl")
     server.wait_for("Worker . serves", 2)
@@ -60,6 +61,7 @@ def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path) 
     assert line_of("time.sleep") in [culprit["line"] for culprit in stalls_in(server) if culprit]
 
 
+@pytest.mark.once
 def test_a_stopped_worker_is_told_from_a_hung_one(supervised: Start) -> None:
     server = supervised("--workers=1", "--timeout-worker=2")
     server.wait_for("Worker 1 serves")
@@ -69,6 +71,7 @@ def test_a_stopped_worker_is_told_from_a_hung_one(supervised: Start) -> None:
     assert server.get()
 
 
+@pytest.mark.once
 def test_a_debugger_is_left_alone(supervised: Start) -> None:
     server = supervised("--workers=1", "--timeout-worker=2", "--log-level=debug", app=PDB)
     server.wait_for(WATCHED)
@@ -78,6 +81,7 @@ def test_a_debugger_is_left_alone(supervised: Start) -> None:
         assert server.end(signal.SIGINT) == 0
 
 
+@pytest.mark.once
 def test_a_worker_that_hangs_is_not_replaced_where_that_is_off(supervised: Start) -> None:
     server = supervised("--workers=1", "--timeout-worker=off", app=APP.replace("sleep(600)", "sleep(3)"))
     server.wait_for("Worker 1 serves")
@@ -86,6 +90,7 @@ def test_a_worker_that_hangs_is_not_replaced_where_that_is_off(supervised: Start
     assert server.get()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("options", [("--hang-watch=0.3",), ("--workers=1",)])
 def test_the_hang_watch_names_the_line_without_detection(supervised: Start, options: tuple[str, ...]) -> None:
     server = supervised(*options, "--log-level=debug", app=APP.replace("sleep(600)", "sleep(2.5)"))
@@ -95,6 +100,7 @@ def test_the_hang_watch_names_the_line_without_detection(supervised: Start, opti
     assert server.end() == 0
 
 
+@pytest.mark.once
 def test_off_is_off(supervised: Start) -> None:
     server = supervised("--hang-watch=off", "--log-level=debug")
     assert server.get()

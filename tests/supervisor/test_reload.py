@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.supervisor.running import APP, Load, Supervised, command_line, wait_until
 
 Start = Callable[..., Supervised]
@@ -33,6 +35,7 @@ def test_each_save_is_served_and_no_request_is_lost(supervised: Start) -> None:
     assert "Changed: main.py" in server.log
 
 
+@pytest.mark.once
 def test_a_mistake_is_shown_and_the_next_save_mends_it(supervised: Start) -> None:
     server = supervised("--reload", app="def app(:")
     server.wait_for("SyntaxError: .* at .*main.py:1")
@@ -57,6 +60,7 @@ def test_ctrl_c_ends_at_once_whatever_runs(supervised: Start) -> None:
     assert [pid for pid in workers if b"loophound" in command_line(pid)] == []
 
 
+@pytest.mark.once
 def test_directories_and_patterns(supervised: Start, tmp_path: Path) -> None:
     pages, made = tmp_path / "pages", tmp_path / "pages" / "made"
     made.mkdir(parents=True)
@@ -71,6 +75,7 @@ def test_directories_and_patterns(supervised: Start, tmp_path: Path) -> None:
     assert server.log.count("Changed") == 1
 
 
+@pytest.mark.once
 def test_the_ledger_outlives_a_reload(supervised: Start) -> None:
     server = supervised("--reload", "--detect-blocking=50", "--ledger=l.db", app=APP.replace("sleep(600)", "sleep(.2)"))
     server.wait_for("Worker 1 serves")

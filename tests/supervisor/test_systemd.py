@@ -56,6 +56,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     made.socket.close()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("options", [(), ("--workers=2",)])
 def test_ready_alive_and_stopping(supervised: Start, manager: Manager, options: tuple[str, ...]) -> None:
     server = supervised(*options)
@@ -73,6 +74,7 @@ def test_ready_alive_and_stopping(supervised: Start, manager: Manager, options: 
     assert "STOPPING=1" in manager.drain()
 
 
+@pytest.mark.once
 def test_the_watchdog_hears_nothing_of_a_loop_that_hangs(supervised: Start, manager: Manager) -> None:
     server = supervised(app=APP.replace("sleep(600)", "sleep(3)"))
     manager.hear("WATCHDOG=1")
@@ -96,6 +98,7 @@ def test_what_is_not_for_this_process() -> None:
     service.close()
 
 
+@pytest.mark.once
 @pytest.mark.skipif(ACTIVATE is None, reason="systemd-socket-activate is not installed")
 @pytest.mark.parametrize("options", [(), ("--workers=2",)])
 def test_activation_by_a_connection(tmp_path: Path, options: tuple[str, ...]) -> None:

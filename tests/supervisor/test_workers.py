@@ -46,6 +46,7 @@ def test_workers_serve_on_one_socket_and_end_together(supervised: Start) -> None
     assert [pid for pid in workers if b"loophound" in command_line(pid)] == []
 
 
+@pytest.mark.once
 def test_the_environment_says_how_many(supervised: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "2")
     serving(supervised(), 2)
@@ -78,6 +79,7 @@ def test_a_crashed_worker_is_started_again(supervised: Start) -> None:
     assert len(server.workers()) == 2
 
 
+@pytest.mark.once
 def test_more_and_fewer(supervised: Start) -> None:
     server = supervised("--workers=1")
     serving(server, 1)
@@ -90,6 +92,7 @@ def test_more_and_fewer(supervised: Start) -> None:
     assert server.get()
 
 
+@pytest.mark.once
 def test_workers_are_replaced_after_so_many_requests(supervised: Start) -> None:
     server = supervised("--workers=1", "--limit-max-requests=20", "--limit-max-requests-jitter=5")
     serving(server, 1)
@@ -99,6 +102,7 @@ def test_workers_are_replaced_after_so_many_requests(supervised: Start) -> None:
     assert "requests, as --limit-max-requests says" in server.log
 
 
+@pytest.mark.once
 def test_a_worker_that_eats_memory_is_replaced(supervised: Start) -> None:
     server = supervised("--workers=1", "--max-worker-memory=150")
     serving(server, 1)
@@ -110,6 +114,7 @@ def test_a_worker_that_eats_memory_is_replaced(supervised: Start) -> None:
     assert server.get() != first
 
 
+@pytest.mark.once
 def test_sigterm_to_a_worker_replaces_it(supervised: Start) -> None:
     server = supervised("--workers=1")
     serving(server, 1)
@@ -140,6 +145,7 @@ def test_workers_end_with_a_supervisor_that_is_killed(supervised: Start) -> None
         wait_until(lambda: not any(b"loophound" in command_line(pid) for pid in workers), "no orphans")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("code", ["raise SystemExit(5)", "import nothing_there", "app = 1", "def app(:", "x = 1"])
 def test_an_application_that_cannot_start_is_one_line_and_code_3(supervised: Start, code: str) -> None:
     server = supervised("--workers=3", app=code)
@@ -161,6 +167,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     assert done.stderr == f"{said} for a free one\n"
 
 
+@pytest.mark.once
 def test_a_configuration_that_workers_refuse(supervised: Start, tmp_path: Path) -> None:
     (tmp_path / "log.json").write_text('{"version": 2}')
     server = supervised("--workers=2", "--log-config=log.json")
@@ -169,6 +176,7 @@ def test_a_configuration_that_workers_refuse(supervised: Start, tmp_path: Path) 
     assert server.log.startswith("loophound: --log-config log.json: ")
 
 
+@pytest.mark.once
 def test_log_files_are_opened_again(supervised: Start, tmp_path: Path) -> None:
     (tmp_path / "log.json").write_text(
         '{"version": 1, "handlers": {"f": {"class": "logging.FileHandler", "filename": "l.log"}},'
@@ -186,6 +194,7 @@ def test_log_files_are_opened_again(supervised: Start, tmp_path: Path) -> None:
     assert "Shutting down" not in moved.read_text()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("option", ["--reuse-port", "--preload"])
 def test_other_ways_to_have_workers(supervised: Start, option: str) -> None:
     server = supervised("--workers=2", option)
@@ -206,6 +215,7 @@ def test_other_ways_to_have_workers(supervised: Start, option: str) -> None:
     assert children(server.pid) == []
 
 
+@pytest.mark.once
 def test_preload_imports_once_and_anew_for_each_replacement(supervised: Start, tmp_path: Path) -> None:
     count = tmp_path / "imports"
     app = APP + f"\nwith open({str(count)!r}, 'a') as file:\n    file.write('i')\n"
@@ -223,6 +233,7 @@ def test_preload_imports_once_and_anew_for_each_replacement(supervised: Start, t
     assert server.get().endswith(b" 22")
 
 
+@pytest.mark.once
 def test_preload_of_what_cannot_be_imported(supervised: Start) -> None:
     server = supervised("--workers=2", "--preload", app="import nothing_there")
     assert server.process.wait(30) == 3
@@ -230,6 +241,7 @@ def test_preload_of_what_cannot_be_imported(supervised: Start) -> None:
     assert server.log.startswith("loophound: cannot import 'main': ModuleNotFoundError")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("options", [(), ("--workers=2",)])
 def test_readiness_fails_before_requests_do(supervised: Start, options: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -252,6 +264,7 @@ def test_readiness_fails_before_requests_do(supervised: Start, options: tuple[st
     assert server.end(signal.SIGTERM) == 0  # the second one waits no longer
 
 
+@pytest.mark.once
 def test_a_certificate_that_cannot_be_read(supervised: Start) -> None:
     server = supervised("--workers=2", "--ssl-certfile=nowhere.pem")
     assert server.process.wait(30) == 3
