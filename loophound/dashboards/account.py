@@ -63,9 +63,10 @@ def _victims(stall: Stall) -> str:
 
 
 def headline(stall: Stall) -> str:
-    """`BLOCKED 312 ms · io · main.py:44 in show · GET /show/7`."""
+    """`BLOCKED 312 ms · io · main.py:44 in show · GET /show/7`, and at the end the worker, where there are several."""
     took = f"for {stall.duration_s:.1f} s and going on …" if stall.ongoing else duration(stall.duration_s)
-    return " · ".join(filter(None, [f"BLOCKED {took}", stall.cause.value, subject(stall), request(stall)]))
+    who = f"worker {stall.worker}" if stall.worker else ""
+    return " · ".join(filter(None, [f"BLOCKED {took}", stall.cause.value, subject(stall), request(stall), who]))
 
 
 def subject(stall: Stall) -> str:

@@ -98,7 +98,8 @@ class Server:
         """Stop gracefully; a second call stops at once. Safe from any thread and from signal handlers."""
         self._stops += 1
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._take_stops)
+            with suppress(RuntimeError):  # it has ended by itself, and its loop is closed
+                self._loop.call_soon_threadsafe(self._take_stops)
         return self._stops
 
     def retire(self, give: Give) -> None:
