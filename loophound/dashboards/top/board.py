@@ -205,7 +205,10 @@ class Board:
             self.stalls.popitem(last=False)
         culprit = self.culprits.get(stall.fingerprint)
         if former is not None and former.fingerprint != stall.fingerprint and former.fingerprint in self.culprits:
-            self.culprits[former.fingerprint].forget(former)  # its end taught more of who it was
+            mistaken = self.culprits[former.fingerprint]
+            mistaken.forget(former)  # its end taught more of who it was
+            if not mistaken.count:
+                del self.culprits[former.fingerprint]
             former = None
         if culprit is None:
             culprit = self.culprits[stall.fingerprint] = Culprit(stall.fingerprint, stall.cause.value, None)
