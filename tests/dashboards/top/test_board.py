@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loophound.dashboards.top.board import MOST_CALLS, MOST_CULPRITS, MOST_STALLS, Board
@@ -180,6 +180,7 @@ VALUES = st.recursive(
 WHOLE = [*opening(), state(0), blocked(1), snapshot(0), {"type": "dropped", "lines": 3}]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other loads take the CPU
 @given(st.data())
 def test_broken_messages_are_counted_and_never_raise(data: Any) -> None:
     message = dict(data.draw(st.sampled_from(WHOLE)))

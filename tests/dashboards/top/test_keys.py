@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loophound.dashboards.top.keys import Keys
@@ -40,6 +40,7 @@ def test_escape_alone_is_known_when_nothing_follows() -> None:
     assert keys.feed(b"[A") == ["[", "A"]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other loads take the CPU
 @given(st.lists(st.binary(max_size=12), max_size=6))
 def test_any_bytes_are_taken_and_nothing_is_kept_for_ever(pieces: list[bytes]) -> None:
     keys = Keys()

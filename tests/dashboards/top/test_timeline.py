@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loophound.dashboards.top.timeline import LENGTH_S, Timeline, condensed
@@ -38,6 +38,7 @@ def test_a_clock_that_steps_back_loses_nothing() -> None:
     assert line.values(10.0)[-1] == 0.7
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other loads take the CPU
 @given(st.lists(st.none() | st.floats(0, 10), min_size=1, max_size=LENGTH_S), st.integers(1, 130))
 def test_the_largest_value_survives_in_any_width(values: list[float | None], width: int) -> None:
     short = condensed(values, width)
