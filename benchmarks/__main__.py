@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 COMMANDS = (
     ("peers.py", "--write"),
     ("detection_cost.py", "--write"),
+    ("feed_cost.py", "--write"),
     ("loop_cost.py", "--write"),
     ("outside_walk.py",),
 )
