@@ -30,7 +30,7 @@ from tests.corpus.scenarios import calm, computing, loading, sleeps, waits
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 SETTLING_S = 10.0
 # A scenario that the machine disturbed is tried again; how often is told.
-TRIES = 3
+TRIES = 4
 PATIENCE_S = 5.0
 # Those that need a big heap come last: what others allocate would be collected with it.
 ORDER = (sleeps, waits, computing, calm, loading)

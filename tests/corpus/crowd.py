@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-MUCH = 0.35  # of all CPUs
+MUCH = 0.2  # of all CPUs
 
 
 @dataclass(frozen=True, slots=True)

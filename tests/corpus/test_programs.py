@@ -16,7 +16,10 @@ import pytest
 
 from loophound.detector.records import Cause, Stall
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc"),
+]
 
 SETTLED_S = 0.6  # by then the observer looks
 PATIENCE_S = 60.0
