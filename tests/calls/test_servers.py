@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,16 +67,18 @@ def serving(server: str, records: Path, redis_port: int) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, *(word.replace("PORT", str(port)) for word in COMMANDS[server])]
     environment = os.environ | {"RECORDS": str(records), "REDIS_PORT": str(redis_port), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         try:
             wait_until_accepting(port, process)
             yield port
         finally:
             process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            with suppress(ProcessLookupError):  # granian's worker may outlive its parent
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def ask(port: int, path: str) -> None:
