@@ -41,7 +41,8 @@ class Counts:
 class Flagger:
     """Flags calls of `minimum_ms` and more, from start() to stop(), and shows each to `faces` on a thread of its own.
 
-    With `raises` a call is refused before it happens: BlockingCallError. `allowances` are those of the project.
+    With `raises` a call is refused before it happens: BlockingCallError. With `everywhere` a loop's calls count outside
+    of requests too. `allowances` are those of the project.
     start() and stop() may be called by any thread, and more than once.
     """
 
@@ -51,11 +52,13 @@ class Flagger:
         *,
         minimum_ms: float = 1.0,
         raises: bool = False,
+        everywhere: bool = False,
         allowances: Sequence[Allowance] = (),
         worker: int = 0,
     ) -> None:
         self.minimum_ns = int(minimum_ms * 1e6)
         self.raises = raises
+        self.everywhere = everywhere
         self.worker = worker
         self.flagged = self.allowed = 0
         self._allowances = Allowances(allowances)
@@ -93,7 +96,9 @@ class Flagger:
             stream.close()
 
     def serve(self) -> None:
-        """The loop of this thread marks its requests by itself (server/hooks.py)."""
+        """The loop of this thread marks its requests by itself (server/hooks.py); with `everywhere`, all that it
+        runs counts.
+        """
         observing.served[threading.get_ident()] = (observing.this_thread(), self)
 
     def unserve(self) -> None:

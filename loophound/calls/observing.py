@@ -24,6 +24,7 @@ class Observer(Protocol):
 
     minimum_ns: int
     raises: bool
+    everywhere: bool  # on the loops that it serves: outside of requests too
 
     def flag(self, sighting: Sighting, exchange: Exchange) -> None:
         """A call took so long, or is about to happen: see Sighting. On the loop's thread; may raise
@@ -113,7 +114,7 @@ def of_server() -> Exchange | None:
     if found is None:
         return None
     scope = current_scope.get(None)
-    return None if scope is None else (found[1], found[0], scope, None, None)
+    return None if scope is None and not found[1].everywhere else (found[1], found[0], scope, None, None)
 
 
 def function(point: Point) -> Callable[..., Any]:

@@ -45,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--stall-baseline-update", action="store_true", help="Write the stalls of this run to the baseline."
     )
+    group.addoption(
+        "--flag-blocking-calls",
+        choices=("raise", "report"),
+        help="Flag each synchronous call on a loop's thread that is known to block: raise an error in its place, "
+        "or report it in the summary.",
+    )
     group.addoption("--strict-stalls", action="store_true", help="Fail the run where detection does not work.")
     parser.addini("fail_on_stall", f"The milliseconds of {FLAG}, which then needs not be given.", default="")
     parser.addini(
@@ -73,6 +79,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "stall_limit(ms): fail this test when it blocks an event loop for ms milliseconds."
     )
     config.addinivalue_line("markers", "allow_blocking(reason): this test may block the event loop, because of reason.")
+    if config.getoption("flag_blocking_calls"):
+        from loophound.pytest_plugin.activation import flag_calls
+
+        flag_calls(config)
     if config.getoption("fail_on_stall") is not None or config.getini("fail_on_stall"):
         from loophound.pytest_plugin.activation import activate
 

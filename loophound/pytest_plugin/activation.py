@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from loophound.config import DEFAULT_THRESHOLD_MS
 from loophound.pytest_plugin.baseline import Baseline
-from loophound.pytest_plugin.gathering import Gathering
+from loophound.pytest_plugin.gathering import CALL_GATHERING, Gathering
 from loophound.pytest_plugin.guard import Guard
-from loophound.pytest_plugin.settings import read_settings
+from loophound.pytest_plugin.settings import read_allowances, read_settings
 
 
 def activate(config: pytest.Config) -> None:
@@ -20,3 +21,14 @@ def activate(config: pytest.Config) -> None:
     config.pluginmanager.register(guard, "loophound-guard")
     if not is_worker:
         config.pluginmanager.register(gathering, "loophound-gathering")
+
+
+def flag_calls(config: pytest.Config) -> None:
+    """Raises pytest.UsageError for a pyproject.toml that cannot be right."""
+    from loophound.pytest_plugin.calls import CallGathering, CallGuard
+
+    raises = config.getoption("flag_blocking_calls") == "raise"
+    guard = CallGuard(config, raises=raises, limit_ms=DEFAULT_THRESHOLD_MS, allowances=read_allowances(config.rootpath))
+    config.pluginmanager.register(guard, "loophound-calls")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(CallGathering(), CALL_GATHERING)

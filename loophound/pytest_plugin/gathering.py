@@ -18,6 +18,7 @@ from loophound.pytest_plugin.verdict import Judged, Verdict
 from loophound.source import SourceLines
 
 SCHEMA = "loophound.pytest/1"
+CALL_GATHERING = "loophound-call-gathering"  # calls.py, where it was asked for
 REPORTED = "loophound_stalls"  # the attribute of a report that carries the stalls of its phase
 
 
@@ -85,11 +86,13 @@ class Gathering:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _json(self) -> str:
+        calls = self._config.pluginmanager.get_plugin(CALL_GATHERING)
         told = {
             "schema": SCHEMA,
             "limit_ms": self._settings.limit_ms,
             "problems": self.problems,
             "stalls": [judged.to_dict() for judged in self._stalls],
+            "calls": calls.to_list() if calls is not None else [],
         }
         return json.dumps(told, indent=2) + "\n"
 

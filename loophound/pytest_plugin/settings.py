@@ -53,7 +53,7 @@ def read_settings(config: pytest.Config) -> Settings:
         baseline_file=baseline_file,
         update_baseline=update,
         strict=bool(config.getoption("strict_stalls")),
-        allowances=_allowances(config.rootpath),
+        allowances=read_allowances(config.rootpath),
     )
 
 
@@ -89,7 +89,8 @@ def _file(config: pytest.Config, name: str) -> Path | None:
     return path
 
 
-def _allowances(directory: Path) -> tuple[Allowance, ...]:
+def read_allowances(directory: Path) -> tuple[Allowance, ...]:
+    """Of the project's pyproject.toml. Raises pytest.UsageError."""
     pyproject = find_pyproject(directory)
     try:
         return tuple(allowances(pyproject)) if pyproject is not None else ()

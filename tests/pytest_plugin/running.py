@@ -29,6 +29,7 @@ class Outcome:
     returned: int
     lines: list[str]
     stalls: list[dict[str, Any]]
+    calls: list[dict[str, Any]]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -65,7 +66,8 @@ class Started:
         output = (self.directory / "output").read_text()
         written = self.directory / "stalls.json"
         assert written.exists(), output
-        return Outcome(returned, output.splitlines(), json.loads(written.read_text())["stalls"])
+        told = json.loads(written.read_text())
+        return Outcome(returned, output.splitlines(), told["stalls"], told["calls"])
 
 
 def start(pytester: pytest.Pytester, name: str, source: str, *options: str, attended: bool = False) -> Started:
