@@ -49,16 +49,22 @@ def test_a_beat_is_due_often_in_every_threshold(threshold_ms: int) -> None:
     assert made.interval_ns >= made.threshold_ns / BEATS_IN_A_THRESHOLD or made.interval_ns == 100_000_000
 
 
+def patched() -> tuple[object, object]:
+    """What stands where a detector patches: a guard of these very tests may have done so before."""
+    return BaseEventLoop.run_forever, vars(uvloop.Loop).get("run_forever")
+
+
 def test_a_record_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = patched()
     made = detector(record=tmp_path / "missing" / "stalls.jsonl")
     with pytest.raises(ConfigError, match="no directory"):
         made.start()
     made.stop()
-    assert BaseEventLoop.run_forever.__module__ == "asyncio.base_events"
+    assert patched() == before
 
 
 def test_starting_and_stopping_twice_leaves_nothing_behind() -> None:
-    threads, callbacks = threading.active_count(), list(gc.callbacks)
+    threads, callbacks, before = threading.active_count(), list(gc.callbacks), patched()
     descriptors = len(os.listdir("/proc/self/fd"))
     made = detector()
     for _ in range(2):
@@ -70,8 +76,7 @@ def test_starting_and_stopping_twice_leaves_nothing_behind() -> None:
     assert eventually(lambda: threading.active_count() == threads)
     assert gc.callbacks == callbacks
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert BaseEventLoop.run_forever.__module__ == "asyncio.base_events"
-    assert "run_forever" not in vars(uvloop.Loop)
+    assert patched() == before
 
 
 def test_the_descriptors_of_the_observer_are_given_back() -> None:
@@ -221,6 +226,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 def test_a_forked_child_has_no_trace_of_the_detector(tmp_path: Path) -> None:
     callbacks, descriptors = list(gc.callbacks), len(os.listdir("/proc/self/fd"))
+    before = patched()
     made = Detector(observer=True, record=tmp_path / "stalls.jsonl")
 
     async def main() -> None:
@@ -228,9 +234,8 @@ def test_a_forked_child_has_no_trace_of_the_detector(tmp_path: Path) -> None:
         in_child(clean)
 
     def clean() -> bool:
-        assert BaseEventLoop.run_forever.__module__ == "asyncio.base_events"
-        assert "run_forever" not in vars(uvloop.Loop)
-        assert gc.callbacks == callbacks
+        assert patched() == before
+        assert set(gc.callbacks) <= set(callbacks)
         assert len(os.listdir("/proc/self/fd")) - descriptors <= OTHER_DESCRIPTORS
         assert threading.active_count() == 1
         assert all(watched.slot is None for watched in made._loops)

@@ -109,6 +109,7 @@ class Nobody:
         return Ended(0, 0, ())
 
 
+@pytest.mark.allow_blocking(reason="a server's start is what it is about")
 def test_what_a_server_does_before_it_accepts_does_not_count() -> None:
     detector = Detector(0.1, observer=False)
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.pytest_plugin.running import name_of, start, suite
+from tests.pytest_plugin.running import name_of, start, suite, together
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -19,12 +19,11 @@ def test_each_call_is_flagged_at_its_line_and_no_other(pytester: pytest.Pytester
     reported = start(pytester, "reported", source, NO_STALLS, "--flag-blocking-calls=report", "--junitxml=junit.xml")
     options = (NO_STALLS, "--flag-blocking-calls=raise", "-p", "xdist", "-n2", "-W", "ignore")
     raised = start(pytester, "raised", source, *options)
-    for run in (reported, raised):
-        outcome = run.outcome()
+    for name, outcome in together({"reported": reported, "raised": raised}).items():
         flagged = {name_of(told["test"]): told["call"]["caller"]["line"] for told in outcome.calls}
         assert flagged == expected, outcome.lines
         outcome.match("=* blocking calls =*", "longest *times*call*where*test", "*2*time.sleep*in sleeps*and 1 more")
-        if run is reported:
+        if name == "reported":
             assert (outcome.returned, outcome.counts["passed"]) == (0, 12)
             assert all(told["call"]["duration_s"] >= 0.005 for told in outcome.calls)
         else:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.pytest_plugin.running import Started, start
+from tests.pytest_plugin.running import Started, start, together
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -77,14 +77,14 @@ def person_at(run: Started) -> None:
 
 
 def test_debuggers(pytester: pytest.Pytester) -> None:
-    runs = [
-        start(pytester, "broken", BREAKPOINTS, "--pdb", attended=True),
-        start(pytester, "traced", TRACED, "--trace", attended=True),
-    ]
-    people = [threading.Thread(target=person_at, args=(run,)) for run in runs]
+    runs = {
+        "broken": start(pytester, "broken", BREAKPOINTS, "--pdb", attended=True),
+        "traced": start(pytester, "traced", TRACED, "--trace", attended=True),
+    }
+    people = [threading.Thread(target=person_at, args=(run,)) for run in runs.values()]
     for person in people:
         person.start()
-    broken, traced = (run.outcome() for run in runs)
+    broken, traced = together(runs).values()
     for person in people:
         person.join()
     assert (broken.counts["passed"], broken.counts["failed"], broken.counts["errors"]) == (1, 2, 1)

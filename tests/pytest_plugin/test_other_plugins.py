@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pytest_plugin.running import start
+from tests.pytest_plugin.running import start, together
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -32,11 +32,11 @@ def test_bad():
     asyncio.run(bad())
 """
 HANGS = """
-@pytest.mark.timeout(0.7)
+@pytest.mark.timeout(1)
 def test_hangs():
     asyncio.run(hangs())
 
-@pytest.mark.timeout(0.7, method="thread")
+@pytest.mark.timeout(60, method="thread")
 def test_quick():
     asyncio.run(good())
 """
@@ -49,7 +49,7 @@ def test_other_plugins(pytester: pytest.Pytester) -> None:
         "timeout": start(pytester, "timeout", TESTS + HANGS, "-p", "timeout"),
         "fault": start(pytester, "fault", TESTS, "-o", "faulthandler_timeout=0.1"),
     }
-    outcomes = {name: run.outcome() for name, run in runs.items()}
+    outcomes = together(runs)
     for name, outcome in outcomes.items():
         failed = outcome.failed()
         assert failed["test_bad"] == 11, (name, outcome.lines)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.pytest_plugin.running import Outcome, guarded, start, suite
+from tests.pytest_plugin.running import Outcome, guarded, start, suite, together
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -25,10 +25,8 @@ BAD: dict[str, tuple[str, ...]] = {
 }
 
 
-def together(pytester: pytest.Pytester, names: Iterable[str]) -> dict[str, Outcome]:
-    """Most of a run's time is spent asleep, so that several take hardly longer than one."""
-    started = {name: start(pytester, name, suite(name)[0], *BAD.get(name, ())) for name in names}
-    return {name: run.outcome() for name, run in started.items()}
+def suites(pytester: pytest.Pytester, names: Iterable[str]) -> dict[str, Outcome]:
+    return together({name: start(pytester, name, suite(name)[0], *BAD.get(name, ())) for name in names})
 
 
 def check(pytester: pytest.Pytester, name: str, outcome: Outcome) -> dict[str, list[str]]:
@@ -54,7 +52,7 @@ def check(pytester: pytest.Pytester, name: str, outcome: Outcome) -> dict[str, l
 
 
 def test_every_bad_test_fails_at_its_line(pytester: pytest.Pytester) -> None:
-    outcomes = together(pytester, BAD)
+    outcomes = suites(pytester, BAD)
     during = {name: check(pytester, name, outcome) for name, outcome in outcomes.items()}
     assert sum(map(len, during.values())) >= 60
     assert during["bad_fixtures"] == {
@@ -79,10 +77,10 @@ def test_every_bad_test_fails_at_its_line(pytester: pytest.Pytester) -> None:
 
 
 def test_no_good_test_fails(pytester: pytest.Pytester) -> None:
-    outcomes = together(pytester, ["good_loops", "good_allowed", "good_trio"])
+    outcomes = suites(pytester, ["good_loops", "good_allowed", "good_trio"])
     loops, allowed, trio = outcomes.values()
     for outcome in outcomes.values():
-        assert outcome.returned == 0, outcome.lines
+        assert outcome.returned == 0, "\n".join(outcome.lines)
     assert sum(outcome.counts["passed"] for outcome in outcomes.values()) >= 45
     assert loops.counts["skipped"] == allowed.counts["xfailed"] == 1
     assert {told["stall"]["cause"] for told in loops.told("test_stopped")} == {"suspended"}
