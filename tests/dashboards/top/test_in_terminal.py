@@ -86,7 +86,7 @@ def test_a_tour_of_the_keys(feed: FakeFeed, terminal: Open, width: int, height: 
     feed.send(stall_of(2, id="new"))
     screen.wait_for("services.py:30")
     screen.press("q")
-    assert is_given_back(screen.wait_for("ENDED 0", "speed"))
+    assert is_given_back(screen.wait_for("ENDED 0", "echoke"))
 
 
 def test_the_clock_goes_on_while_the_feed_is_silent(feed: FakeFeed, terminal: Open) -> None:
@@ -142,7 +142,7 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(feed: FakeFeed, terminal: 
     screen = terminal()
     screen.wait_for("BLOCKED")
     os.kill(top_under(screen.pid), number)
-    shown = screen.wait_for("ENDED", "speed")
+    shown = screen.wait_for("ENDED", "echoke")
     assert is_given_back(shown)
     assert f"ENDED {128 + number}" in shown
 
@@ -156,7 +156,7 @@ def test_a_crash_gives_the_terminal_back(feed: FakeFeed, terminal: Open, tmp_pat
     screen = terminal(PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     screen.wait_for("BLOCKED")
     screen.press("Tab")
-    assert is_given_back(screen.wait_for("ENDED 1", "speed", "ZeroDivisionError"))
+    assert is_given_back(screen.wait_for("ENDED 1", "echoke", "ZeroDivisionError"))
 
 
 def test_stopped_and_continued(feed: FakeFeed, terminal: Open) -> None:
