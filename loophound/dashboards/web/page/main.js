@@ -59,8 +59,8 @@ const calls = new Table(byId("calls"), [
 const routes = new Table(byId("routes"), [
   { name: "route", text: (row) => row.route },
   { name: "count", text: (row) => number(row.count), value: (row) => row.count, kind: "number" },
-  { name: "p50", text: (row) => duration(row.p50_s), value: (row) => row.p50_s, kind: "number wide" },
-  { name: "p99", text: (row) => duration(row.p99_s), value: (row) => row.p99_s, kind: "number" },
+  { name: "p50", text: (row) => duration(row.count ? row.p50_s : null), value: (row) => row.p50_s, kind: "number wide" },
+  { name: "p99", text: (row) => duration(row.count ? row.p99_s : null), value: (row) => row.p99_s, kind: "number" },
   { name: "held the loop", text: (row) => (row.held_s ? duration(row.held_s) : "–"), value: (row) => row.held_s, kind: "number", tint: (row) => (row.held_s ? "guilty" : "") },
 ], { sortBy: "held the loop", key: (row) => row.route, empty: "No requests.", most: 15 });
 
