@@ -1,7 +1,7 @@
 """Each scenario on each loop: who is named, why, and nobody else.
 
-The scenarios run in two processes, one for each loop, with nothing of pytest in them. A scenario
-that the machine disturbed, as the records themselves say, has been tried again.
+The scenarios of a loop run in one process, with nothing of pytest in it. A scenario that the machine
+disturbed is tried again; where it did so each time, nothing is decided, which is told.
 """
 
 from __future__ import annotations
@@ -13,40 +13,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.__main__ import LOOPS, choose
+from tests.corpus.__main__ import LOOPS, UNDECIDED, choose
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
 
 PATIENCE_S = 900
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What was wrong, by loop and scenario."""
-    folder = tmp_path_factory.mktemp("corpus")
-    runs = {
-        loop: subprocess.Popen(
-            [sys.executable, "-m", "tests.corpus", "--loop", loop, "--json", str(folder / loop)],
-            cwd=Path(__file__).parent.parent.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for loop in LOOPS
-    }
-    found: dict[str, list[str]] = {}
-    for loop, process in runs.items():
-        output, _ = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode in (0, 1), output
-        found |= json.loads((folder / loop).read_text(encoding="utf-8"))
-    return found
-
-
-@pytest.mark.parametrize("name", [s.name for s in choose(())])
 @pytest.mark.parametrize("loop", list(LOOPS))
-def test_scenario(loop: str, name: str, results: dict[str, list[str]]) -> None:
-    assert results[f"{loop}-{name}"] == []
+def test_scenarios(loop: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.corpus", "--loop", loop, "--json", str(tmp_path / "found")],
+        cwd=Path(__file__).parent.parent.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found = json.loads((tmp_path / "found").read_text(encoding="utf-8"))
+    undecided = [name for name, problems in found.items() if any(p.startswith(UNDECIDED) for p in problems)]
+    assert {name: problems for name, problems in found.items() if problems and name not in undecided} == {}
+    assert len(undecided) <= len(found) // 5, undecided
 
 
 def test_there_are_enough_of_every_kind() -> None:
