@@ -44,8 +44,10 @@ class Examiner:
     def _start(self) -> None:
         from loophound.cli.hosting import hosting_of
         from loophound.observer import supervise
+        from loophound.observer.hosting import Hosting
 
-        self._hosting = hosting_of(self._config)
+        # Without a feed, too, the observer has to know for whom it works.
+        self._hosting = hosting_of(self._config) or Hosting(feed=False)
         try:
             self._observer = supervise.start(self._hosting)
         except (OSError, subprocess.CalledProcessError, ConfigError) as error:

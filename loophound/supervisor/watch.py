@@ -18,6 +18,9 @@ logger = logging.getLogger("loophound.supervisor")
 # A look that comes so late finds old news: the supervisor itself was stopped, or got no CPU.
 LATE_S = 2.5
 
+# States of proc(5) in which a process may turn again.
+ALIVE = frozenset("RSDTtI")
+
 # Writes down what a worker does, and answers whether a debugger excuses it.
 Examine = Callable[[Running, Condition, float], bool]
 
@@ -83,15 +86,18 @@ class Watch:
             traced=kernel.is_traced(pid),
             starved_s=kernel.starved_s(pid, running.pulse.thread),
         )
+        if look.state not in ALIVE:
+            return  # its end is told by wait(2)
         before, condition = sight.condition, sight.vigil.judge(look)
-        if condition in (Condition.HUNG, Condition.STOPPED) and before is not condition:
+        standing = (Condition.HUNG, Condition.STOPPED)
+        if condition in standing and before not in standing:
             silent_s = sight.vigil.silent_s
             if self.examine(running, condition, silent_s):
                 sight.vigil.forgive(now_s)
                 condition = Condition.SUSPENDED
             else:
                 yield Hung(pid, now_s)
-        elif before in (Condition.HUNG, Condition.STOPPED) and condition in (Condition.FINE, Condition.BUSY):
+        elif before in standing and condition in (Condition.FINE, Condition.BUSY):
             yield TurnedAgain(pid, now_s)
         if condition in SAID and before is not condition:
             logger.warning("Worker %d (pid %d) %s", running.worker, pid, SAID[condition])

@@ -159,9 +159,12 @@ def command_line(pid: int) -> bytes:
 class Load(threading.Thread):
     """Clients that keep their connection as long as the server does, and call whatever else happens an error."""
 
-    def __init__(self, port: int, clients: int = 8, path: str = "/", pause_s: float = 0.0) -> None:
+    def __init__(
+        self, port: int, clients: int = 8, path: str = "/", pause_s: float = 0.0, patience_s: float = PATIENCE_S
+    ) -> None:
         super().__init__(daemon=True)
         self._port, self._clients, self._path, self._pause_s = port, clients, path, pause_s
+        self._patience_s = patience_s
         self._over = threading.Event()
         self.answers: Counter[str] = Counter()
         self.connections = 0
@@ -180,7 +183,7 @@ class Load(threading.Thread):
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self.join(PATIENCE_S)
+        self.join(self._patience_s)
 
     def run(self) -> None:
         asyncio.run(self._all())
@@ -201,7 +204,7 @@ class Load(threading.Thread):
             try:
                 while not self._over.is_set():
                     writer.write(request)
-                    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+                    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._patience_s)
                     found = re.search(rb"content-length: (\d+)", head.lower())
                     if not head.startswith(b"HTTP/1.1 200") or found is None:
                         self._fail(f"answered {head[:60]!r}")
