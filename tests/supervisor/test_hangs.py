@@ -73,7 +73,8 @@ def test_a_stopped_worker_is_told_from_a_hung_one(supervised: Start) -> None:
 
 @pytest.mark.once
 def test_a_debugger_is_left_alone(supervised: Start) -> None:
-    server = supervised("--workers=1", "--timeout-worker=2", "--log-level=debug", app=PDB)
+    options = ("--workers=1", "--timeout-worker=2", "--timeout-graceful-shutdown=1", "--log-level=debug")
+    server = supervised(*options, app=PDB)
     server.wait_for(WATCHED)
     with server.send_and_leave("/hang"):
         server.wait_for("is in a debugger: it is left alone")
