@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import httptools
 
 if TYPE_CHECKING:
-    from loophound.server.protocol import HttpConnection
+    from loophound.server.reader import RequestReader
 
 
-def parser_of_the_rest(connection: HttpConnection, framing: bytes) -> httptools.HttpRequestParser:
+def parser_of_the_rest(connection: RequestReader, framing: bytes) -> httptools.HttpRequestParser:
     """A parser for the body that `framing` (a header line) describes, and for the requests after it.
 
     httptools takes what follows a head with Upgrade for another protocol's bytes.
@@ -23,7 +23,7 @@ def parser_of_the_rest(connection: HttpConnection, framing: bytes) -> httptools.
 class _BodyFirst:
     """The callbacks of a parser whose first head is made up: only the body after it is real."""
 
-    def __init__(self, connection: HttpConnection) -> None:
+    def __init__(self, connection: RequestReader) -> None:
         self.connection = connection
         self.real = False
 

@@ -17,7 +17,8 @@ from typing import Any
 import httptools
 
 from loophound.server.bounds import Timeouts
-from loophound.server.protocol import MAX_PIPELINED, HttpConnection
+from loophound.server.protocol import HttpConnection
+from loophound.server.reader import MAX_PIPELINED
 from loophound.server.site import Site
 from loophound.server.websocket.connection import WebSocketConnection
 from loophound.server.websocket.handshake import WebSocketOptions

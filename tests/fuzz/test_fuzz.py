@@ -66,7 +66,7 @@ def test_the_harness_sees_an_exception(harness: Harness, monkeypatch: pytest.Mon
 
 
 def test_the_harness_sees_requests_that_pile_up(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loophound.server.protocol.MAX_PIPELINED", 10_000)
+    monkeypatch.setattr("loophound.server.reader.MAX_PIPELINED", 10_000)
     with pytest.raises(Broken, match="requests wait"):
         harness.play([b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 300] * 20)
 
