@@ -91,6 +91,7 @@ def test_a_memory_with_other_contents_is_refused() -> None:
         (this_thread_state(), "list of threads"),
         (threading.get_native_id(), "native id"),
     ],
+    ids=["type", "thread state", "native id"],  # not by address: tests that run side by side must have the same names
 )
 def test_a_distorted_memory_is_refused(what: int, complaint: str) -> None:
     memory = Distorted({what: 0x1234_5678})

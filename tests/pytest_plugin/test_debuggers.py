@@ -88,11 +88,12 @@ def test_debuggers(pytester: pytest.Pytester) -> None:
     for person in people:
         person.join()
     assert (broken.counts["passed"], broken.counts["failed"], broken.counts["errors"]) == (1, 2, 1)
-    [told] = broken.told("test_breakpoint")
-    assert (told["verdict"], told["why"]) in [
+    told = broken.told("test_breakpoint")
+    assert {(each["verdict"], each["why"]) for each in told} <= {
         ("innocent", "a debugger was at work"),
         ("innocent", "no line of the loop's code is to blame"),
-    ]
+    }
+    assert told
     # Who looks at a test that has failed excuses nothing of what comes after it.
     assert list(broken.failed()) == ["test_of_a_slow_fixture_looked_at"]
     assert traced.counts["passed"] == 1
