@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from loophound import allowing
@@ -162,7 +162,8 @@ class Detector:
         )
         if self._tracing is not None:
             Keeping.contexts = True
-            self._watchdog.begun = self._stall_begun if self._feeding is not None else None
+        if self._feeding is not None:
+            self._watchdog.begun = self._stall_begun
         self._watchdog.start()
         if self._feeding is not None:
             self._feeding.listeners += [self._tracing.measured] if self._tracing is not None else []
@@ -420,13 +421,18 @@ class Detector:
 
     # On the watchdog's thread
 
-    def _stall_begun(self, sample: Sampled) -> None:
-        tracing, work = self._tracing, sample.work
-        if tracing is None or work is None or work.context is None or self._feeding is None:
+    def _stall_begun(self, watched: WatchedLoop, beat_ns: int, sample: Sampled) -> None:
+        tracing, work, feeding = self._tracing, sample.work, self._feeding
+        if work is None or feeding is None:
+            return
+        if work.request is not None and watched.slot is not None:
+            at = {"slot": watched.slot.index, "beat_ns": beat_ns}
+            feeding.say({"type": "begun", **at, "request": asdict(work.request)})
+        if tracing is None or work.context is None:
             return
         index = culprit_index(sample.frames, sample.base, self._reporter.origin)
         culprit = sample.frames[index] if index is not None else None
-        self._feeding.later(lambda: tracing.began(self._reporter.place(culprit), work.context))
+        feeding.later(lambda: tracing.began(self._reporter.place(culprit), work.context))
 
     # On the faces' thread
 

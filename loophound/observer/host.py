@@ -271,7 +271,8 @@ class Host:
                 return
             message |= {"worker": watched.attachment.worker, "pid": watched.attachment.pid}
             watched.take_in(message)
-            self.publish(message)
+            if message["type"] != "begun":  # it is told with the states
+                self.publish(message)
         except (ValueError, KeyError, TypeError) as error:
             tell(f"the observer was sent what is no message: {type(error).__name__}: {error}")
 

@@ -88,6 +88,7 @@ class Watched:
         self._encoder = Encoder()
         self._publish = publish
         self._requests: dict[str, Message | None] = {}  # by id of a stall that goes on
+        self._begun: dict[int, tuple[int, Message]] = {}  # by slot: the beat before a stall, and whose request it is in
         self._since: dict[int, tuple[tuple[int, LoopState], int]] = {}  # by slot: generation and state, and since when
         self.utilisation: dict[tuple[str, str], float] = {}  # of the last second, by the names of loop and thread
         self._dropped = 0
@@ -116,6 +117,8 @@ class Watched:
             self._requests[message["stall"]["id"]] = message["stall"]["request"]
             if len(self._requests) > MOST_REQUESTS:
                 del self._requests[next(iter(self._requests))]
+        elif message["type"] == "begun":
+            self._begun[message["slot"]] = message["beat_ns"], message["request"]
         for loop in message.get("loops", ()):
             self.utilisation[loop["loop"], loop["thread"]] = loop["recent_utilisation"]
 
@@ -159,9 +162,11 @@ class Watched:
         }
 
     def _request_of(self, slot: Slot) -> Message | None:
-        """From the record that the process has made of this stall, where it could."""
+        """What the process has said of this stall, where it could: in a record, or with its first look at it."""
         ids = (stall_id(self.attachment.pid, slot.index, slot.beat_ns, number) for number in range(MOST_PARTS))
-        return next((self._requests[id] for id in ids if id in self._requests), None)
+        told = next((self._requests[id] for id in ids if id in self._requests), None)
+        beat_ns, begun = self._begun.get(slot.index, (0, None))
+        return told or (begun if beat_ns == slot.beat_ns else None)
 
     def _since_when(self, slot: Slot, state: LoopState, now_ns: int) -> int:
         before, since_ns = self._since.get(slot.index, ((0, LoopState.GONE), 0))

@@ -92,6 +92,28 @@ def test_a_state_names_the_request_once_the_process_has_told_of_it(tmp_path: Pat
         assert running.state("ok")["request"] is None
 
 
+def test_a_state_names_the_request_of_a_stall_too_short_to_be_announced(tmp_path: Path) -> None:
+    body = """
+    from loophound.server.hooks import current_scope
+
+    async def main():
+        await asyncio.sleep(0.5)
+        current_scope.set({"type": "http", "method": "GET", "path": "/short", "headers": []})
+        while True:
+            await asyncio.create_task(blocks())
+            await asyncio.sleep(0.3)
+
+    async def blocks():
+        time.sleep(0.7)
+    """
+    with program(body, tmp_path / "feed") as running:
+        running.go()
+        state = running.until(lambda m: m["type"] == "state" and m["request"])
+        assert state["for_s"] < 1
+        assert state["request"]["path"] == "/short"
+        assert not [m for m in running.said if m["type"] == "begun"]
+
+
 def test_a_late_joiner_is_told_how_things_stand(tmp_path: Path) -> None:
     body = """
     async def main():

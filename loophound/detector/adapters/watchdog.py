@@ -94,7 +94,8 @@ class Watchdog(threading.Thread):
         self._ticks = 0
         self._ticked_ns = 0
         self._paced_ns = interval_ns
-        self.begun: Callable[[Sampled], None] | None = None  # told of a stall while it lasts; must not wait
+        # Told of a stall while it lasts, with the loop's last beat; must not wait.
+        self.begun: Callable[[WatchedLoop, int, Sampled], None] | None = None
         self.reported_ns = 0  # what had come in by then is reported, if it was worth it
 
     def watch(self, loop: WatchedLoop) -> None:
@@ -248,7 +249,7 @@ class Watchdog(threading.Thread):
         beat_ns = watch.machine.episode.beat_ns
         if self.begun is not None and watch.begun_ns != beat_ns and not sample.idle:
             watch.begun_ns = beat_ns
-            self.begun(sample)
+            self.begun(watch.loop, beat_ns, sample)
 
     def _announce(self, watch: Watch, event: StallWentOn) -> None:
         slot = watch.loop.slot
