@@ -90,14 +90,19 @@ def program(body: str, path: Path) -> Iterator[Program]:
             pipe.close()
 
 
-def observers_of(pid: int) -> list[int]:
-    """The observer processes that this process has started, and that run."""
+def observers_of(pid: int, *, of: str = "") -> list[int]:
+    """The observer processes that this process has started, and that run; `of` a kind of socket alone."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             arguments = (entry / "cmdline").read_text(errors="replace").split("\0") if entry.name.isdigit() else []
         except OSError:
             continue
-        if "loophound.observer" in arguments and f'"pid": {pid},' in arguments[-2] and "/bin/sh" not in arguments:
+        if (
+            "loophound.observer" in arguments
+            and f'"pid": {pid},' in arguments[-2]
+            and "/bin/sh" not in arguments
+            and of in arguments[-2]
+        ):
             found.append(int(entry.name))
     return found

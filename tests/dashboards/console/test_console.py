@@ -81,7 +81,7 @@ def test_its_commands_beside_aiomonitors_own(loop: str, tmp_path: Path) -> None:
         console.ask("calls", "time.sleep")
         console.ask("lag", "it answers after", "MainThread")
         console.ask("offload", "nothing is offloaded")
-        console.ask("ps", "tasks running", "Server.serve")
+        console.ask("ps", "tasks running", "Server.")
         console.ask("help", "Show the latest stalls of the loop", "Show stack frames and the task")
 
 
