@@ -30,7 +30,7 @@ def test_scenarios(loop: str, tmp_path: Path) -> None:
         text=True,
         timeout=PATIENCE_S,
     )
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert (tmp_path / "found").exists(), done.stdout + done.stderr
     found = json.loads((tmp_path / "found").read_text(encoding="utf-8"))
     undecided = [name for name, problems in found.items() if any(p.startswith(UNDECIDED) for p in problems)]
     assert {name: problems for name, problems in found.items() if problems and name not in undecided} == {}

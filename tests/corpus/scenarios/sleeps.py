@@ -540,6 +540,11 @@ async def sleep_in_a_method_of_a_class_in_a_list() -> None:
     await asyncio.sleep(PAUSE_S)
 
 
+def eager_factory(loop: Any, coroutine: Any, *, name: Any = None, context: Any = None, **_: Any) -> Any:
+    """uvloop 0.23 hands over `eager_start`, which the factory of CPython 3.13.0 does not know."""
+    return asyncio.eager_task_factory(loop, coroutine, name=name, context=context)  # type: ignore[attr-defined]
+
+
 @sleeps()
 async def sleep_in_an_eager_task() -> None:
     async def child() -> None:
@@ -548,7 +553,7 @@ async def sleep_in_an_eager_task() -> None:
     await asyncio.sleep(PAUSE_S)
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
-        loop.set_task_factory(asyncio.eager_task_factory)
+        loop.set_task_factory(eager_factory)
     await asyncio.create_task(child())
     loop.set_task_factory(None)
     await asyncio.sleep(PAUSE_S)
