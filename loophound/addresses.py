@@ -30,6 +30,11 @@ class Descriptor:
     fd: int
 
 
+def written(host: str, port: object) -> str:
+    """A host and its port as URLs have them: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 Address: TypeAlias = TcpAddress | UnixAddress | Descriptor
 
 

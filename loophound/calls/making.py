@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import count
 
@@ -17,6 +16,7 @@ from loophound.detector.frames import CodeFrame
 from loophound.detector.records import BlockingCall, Place, Request, StackFrame, Task
 from loophound.detector.report import short
 from loophound.source import SourceLines
+from loophound.times import wall_iso
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Maker:
         text = f"{raw.pid}.{raw.at_ns}.{id(self)}.{next(self._numbers)}"
         record = BlockingCall(
             id=blake2b(text.encode(), digest_size=8).hexdigest(),
-            at=datetime.fromtimestamp(raw.at_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            at=wall_iso(raw.at_ns / 1e9),
             pid=raw.pid,
             worker=raw.worker,
             thread=raw.thread,

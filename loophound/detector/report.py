@@ -7,7 +7,6 @@ import re
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from loophound.detector.records import (
 )
 from loophound.detector.remedy import COMPUTE, remedy_for
 from loophound.source import SourceLines
+from loophound.times import wall_iso
 
 MOST_DELAYS = 20
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=\()")
@@ -101,7 +101,7 @@ class Reporter:
         other = _other_thread(finding.other_thread, scene.thread_names, self.origin)
         return Stall(
             id=stall_id(scene.pid, scene.slot, scene.beat_ns, number),
-            at=_wall(finding.span.began_ns + scene.wall_offset_ns),
+            at=wall_iso((finding.span.began_ns + scene.wall_offset_ns) / 1e9),
             pid=scene.pid,
             worker=scene.worker,
             loop=scene.loop,
@@ -184,10 +184,6 @@ def stall_id(pid: int, slot: int, beat_ns: int, number: int) -> str:
 def short(function: str) -> str:
     """A qualified name without the functions around it: "Shop.show", "show"."""
     return function.rpartition("<locals>.")[2]
-
-
-def _wall(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _fingerprint(finding: Finding, other: OtherThread | None) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import loophound
+from loophound.addresses import written
 from loophound.dashboards.feed import SCHEMA, default_path
 from loophound.dashboards.feed.place import LONGEST_PATH_BYTES, make_directory
 from loophound.errors import ConfigError
@@ -131,7 +132,7 @@ class MetricsSocket:
     @property
     def url(self) -> str:
         host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{written(host, port)}"
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -181,8 +182,7 @@ def listening(option: str, host: str, port: int) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise ConfigError(f"{option}: cannot listen on {where}: {error.strerror}") from None
+        raise ConfigError(f"{option}: cannot listen on {written(host, port)}: {error.strerror}") from None
     return sock
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
+from loophound.addresses import written
 from loophound.config import Config
 from loophound.server.heads import status_text
 
@@ -127,7 +128,7 @@ def client_text(client: Any) -> str:
     if not isinstance(client, (tuple, list)) or len(client) != 2:
         return "unix" if client is None else f"{client}"
     host, port = client
-    return f"[{host}]:{port}" if ":" in f"{host}" else f"{host}:{port}"
+    return written(f"{host}", port)
 
 
 def _record_writer(access_logger: logging.Logger) -> Callable[[bytes], int]:

@@ -11,6 +11,7 @@ from contextvars import Context
 from functools import cache
 from typing import cast
 
+from loophound.server.access_log import client_text
 from loophound.server.bounds import Timeouts
 from loophound.server.cycle import ABANDONED, ARRIVING, AWAITED, COMPLETE, HEADED, STREAMING, Cycle
 from loophound.server.flow import WriteFlow
@@ -116,11 +117,7 @@ class HttpConnection(RequestReader):
     @property
     def client_text(self) -> str:
         """The client's address as log lines have it."""
-        client = self.client
-        if client is None:
-            return "unix"
-        host, port = client
-        return f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
+        return client_text(self.client)
 
     def pause_writing(self) -> None:
         if self.flow is self.site.open_flow:

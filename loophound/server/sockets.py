@@ -9,7 +9,7 @@ import socket
 import stat
 from contextlib import ExitStack
 
-from loophound.addresses import Address, Descriptor, TcpAddress, UnixAddress, parse_address
+from loophound.addresses import Address, Descriptor, TcpAddress, UnixAddress, parse_address, written
 from loophound.config import Config
 from loophound.errors import StartupError
 
@@ -81,7 +81,7 @@ def address_of(sock: socket.socket, scheme: str = "http") -> str:
     if sock.family == socket.AF_UNIX:
         return f"unix:{os.fsdecode(name)}"
     host, port = name[:2]
-    return f"{scheme}://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{written(host, port)}"
 
 
 def own_address(sock: socket.socket) -> tuple[str, int] | None:
@@ -109,7 +109,7 @@ def listen(sockets: list[socket.socket], backlog: int) -> None:
 
 
 def _bind_host(host: str, port: int, by_bind: bool, reuse_port: bool) -> list[socket.socket]:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = written(host, port)
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:

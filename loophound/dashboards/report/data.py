@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from loophound.dashboards.account import subject
 from loophound.ledger.compare import Change
 from loophound.ledger.groups import Group
+from loophound.times import wall_iso
 
 MOST_REQUESTS = 50  # without routes, every path is one
 REPORT_SCHEMA = "loophound.report/1"
@@ -51,14 +51,10 @@ def _group(group: Group, full: bool) -> dict[str, Any]:
         "mean_s": round(group.mean_s, 6),
         "worst_s": group.worst_s,
         **{f"p{share}_s": round(group.percentile(share / 100), 6) for share in (50, 90, 99)},
-        "first_at": _iso(group.first_at_s),
-        "last_at": _iso(group.last_at_s),
+        "first_at": wall_iso(group.first_at_s),
+        "last_at": wall_iso(group.last_at_s),
         "victims": group.victims,
         "requests": dict(group.requests.most_common(MOST_REQUESTS)),
         "remedy": group.latest.remedy,
     }
     return {**told, "records": [record.to_dict() for record in group.records]} if full else told
-
-
-def _iso(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
