@@ -8,6 +8,7 @@ the application's own authentication:
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import cache
@@ -119,7 +120,8 @@ def files() -> dict[str, bytes]:
 
 
 async def _file(send: Send, name: str) -> None:
-    body = files().get(name)
+    # On a thread: mounted, this is the loop of the application, which we of all are not to block.
+    body = (await asyncio.to_thread(files)).get(name)
     if body is None:
         await _answer(send, 404, "text/plain", b"There is nothing here.\n")
     else:
