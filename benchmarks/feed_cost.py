@@ -1,135 +1,146 @@
 """What dashboards cost the server that they watch: requests per second with three readers of its feed, and without.
 
-    python benchmarks/feed_cost.py [--pairs 5] [--slices 6] [--write]
+    python benchmarks/feed_cost.py [--pairs 1] [--slices 20] [--write]
 
-Two servers run, both with --detect-blocking; three readers take in all that the feed of one of them
-says, and a fourth connects and never reads. wrk loads the one, then the other, and so on, two seconds
-each, for the figures are made once a second. A pair is two new processes; its ratio is that of
-their requests per second. The median and the quartiles over the pairs are shown. The loaded server
-and its observer share one core; wrk, the readers and the server that waits have the other.
+A server runs with --detect-blocking, and wrk loads it for two seconds at a time, for the figures are made
+once a second. Before every second slice three readers join its feed, which take in all that it says, and a
+fourth that connects and never reads; before the next they leave. So one process is compared with itself:
+where the code of a process lies in memory is worth more than what is measured here. The median and the
+quartiles of the ratios of neighbouring slices are shown. The server and its observer share one core; wrk
+and the readers have the other.
+
+The CPU time (schedstat, proc(5)) tells where it goes: in the main thread for each request, in the
+server's other threads and in the observer, which is another process, for each second.
 """
 
 from __future__ import annotations
 
-import argparse
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
-from detection_cost import APPS, CONNECTIONS, WARM_UP_S, observers_of, wrk
-from load import HERE, Run, Server, give_up, positive, quartiles, running, two_cores
-from machine import RESULTS, describe, write
+from detection_cost import observers_of
+from load import HERE, Run, Server, give_up, running, two_cores
+from turns import CONNECTIONS, Pair, in_turns, judged, options, told, whole, wrk
 
 READERS = 3
 SLICE_S = 2.0
+SETTLING_S = 1.2  # until the process knows that somebody reads, or that nobody does any more
+WARM_UP_S = 2.0
 TARGET_RATIO = 0.99
-READER = "import sys; from loophound.dashboards.feed import FeedReader; [None for _ in FeedReader(sys.argv[1])]"
+READER = (
+    "import sys, threading; from loophound.dashboards.feed import FeedReader\n"
+    "threading.Thread(target=lambda: [None for _ in FeedReader(sys.argv[1])], daemon=True).start(); sys.stdin.read()"
+)
 
 
 def main() -> None:
-    options = parse_options()
+    asked = options("what readers of the feed cost", pairs=1, slices=20)
     cores = two_cores()
-    report = (
-        f"## Cost of the feed, {describe()}\n"
+    text = (
         f"{READERS} readers and one that never reads. wrk with {CONNECTIONS} connections and the readers on one core, "
-        f"server and observer on another; median of {options.pairs} pairs of {options.slices} alternating slices of "
-        f"{SLICE_S:g} s, the quartiles in brackets.\nTarget: a ratio of at least {TARGET_RATIO}.\n\n{HEADING}"
+        f"server and observer on another; median of {asked.pairs * asked.slices} pairs of neighbouring slices of "
+        f"{SLICE_S:g} s, the quartiles in brackets.\nTarget: a ratio of at least {TARGET_RATIO}."
     )
-    for name, app in APPS.items():
-        report += "\n" + row(name, measure(app, options.pairs, options.slices, cores))
-    sys.stdout.write(f"\n{report}\n")
-    if options.write:
-        write(report)
+    told(
+        "Cost of the feed", text, HEADING, lambda name, app: row(name, measure(app, asked.pairs, asked.slices, cores)),
+        asked,
+    )  # fmt: skip
 
 
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure what readers of the feed cost.")
-    parser.add_argument("--pairs", type=positive, default=5, help="pairs of runs for each application (5)")
-    parser.add_argument("--slices", type=positive, default=6, help="slices of load of each server in a pair (6)")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name}")
-    return parser.parse_args()
-
-
-def measure(app: str, pairs: int, slices: int, cores: Sequence[int]) -> list[tuple[Run, Run]]:
-    measured = []
+def measure(app: str, pairs: int, slices: int, cores: Sequence[int]) -> list[Pair]:
+    measured: list[Pair] = []
     for number in range(pairs):
-        with serving(app, cores, 0) as alone, serving(app, cores, READERS) as watched:
-            measured.append(compare(alone, watched, slices))
-        sys.stderr.write(f"{app} {number + 1}/{pairs}: ratio {ratio(*measured[-1]):.3f}\n")
+        with serving(app, cores) as (server, feed):
+            server.load(Run(), WARM_UP_S, wrk(server))
+            measured += in_turns(loading(server), with_readers(loading(server), feed, cores[1]), slices)
+        middle = statistics.median(pair.ratio for pair in measured)
+        sys.stderr.write(f"{app} {number + 1}/{pairs}: ratio {middle:.3f}\n")
     return measured
 
 
-def compare(alone: Server, watched: Server, slices: int) -> tuple[Run, Run]:
-    turns = [(alone, Run()), (watched, Run())]
-    pair = (turns[0][1], turns[1][1])
-    for server, _ in turns:
-        server.load(Run(), WARM_UP_S, wrk(server))
-    for _ in range(slices):
-        for server, run in turns:
-            server.load(run, SLICE_S, wrk(server))
-        turns.reverse()  # so that a trend of the machine favours neither
-    return pair
+def loading(server: Server) -> Callable[[Run], None]:
+    def load(run: Run) -> None:
+        time.sleep(SETTLING_S)
+        server.load(run, SLICE_S, wrk(server))
+
+    return load
 
 
-def ratio(alone: Run, watched: Run) -> float:
-    return watched.requests_per_s / alone.requests_per_s
+def with_readers(load: Callable[[Run], None], feed: Path, core: int) -> Callable[[Run], None]:
+    def load_watched(run: Run) -> None:
+        with Readers(feed, core) as readers:
+            load(run)
+            readers.check()
+
+    return load_watched
+
+
+class Readers:
+    """Those who read, and the one who does not."""
+
+    def __init__(self, feed: Path, core: int) -> None:
+        pinned = ["taskset", "-c", str(core), sys.executable, "-c", READER, str(feed)]
+        self._processes = [subprocess.Popen(pinned, cwd=HERE.parent, stdin=subprocess.PIPE) for _ in range(READERS)]
+        self._silent = socket.socket(socket.AF_UNIX)
+        self._silent.connect(str(feed))
+
+    def check(self) -> None:
+        if any(process.poll() is not None for process in self._processes):
+            give_up("a reader of the feed has ended")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._silent.close()
+        for process in self._processes:
+            process.communicate()  # the end of its input ends it
 
 
 @contextmanager
-def serving(app: str, cores: Sequence[int], readers: int) -> Iterator[Server]:
+def serving(app: str, cores: Sequence[int]) -> Iterator[tuple[Server, Path]]:
     with ExitStack() as at_end:
         feed = Path(at_end.enter_context(TemporaryDirectory()), "feed")
         command = [sys.executable, "-m", "loophound", "serve", app, "--app-dir", str(HERE), "--port", "PORT"]
         command += ["--log-level", "warning", "--detect-blocking", f"--feed={feed}"]
         pid, port = at_end.enter_context(running(command))
-        if readers:
-            read(feed, readers, cores[1], at_end)
-        yield Server(pid, port, cores, observers_of(pid))
-
-
-def read(feed: Path, readers: int, core: int, at_end: ExitStack) -> None:
-    """Start the readers, and wait until each has been there for some seconds, so that all figures are made."""
-    processes = []
-    for _ in range(readers):
-        pinned = ["taskset", "-c", str(core), sys.executable, "-c", READER, str(feed)]
-        process = subprocess.Popen(pinned, cwd=HERE.parent)
-        processes.append(process)
-        at_end.callback(process.wait)
-        at_end.callback(process.kill)
-    silent = at_end.enter_context(socket.socket(socket.AF_UNIX))
-    silent.connect(str(feed))
-    time.sleep(3)
-    if any(process.poll() is not None for process in processes):
-        give_up("a reader of the feed has ended")
+        yield Server(pid, port, cores, observers_of(pid)), feed
 
 
 HEADING = (
-    "| application | requests/s without readers | with | ratio | CPU of the server per request without | with "
-    "| of the observer without | with |\n|---|---|---|---|---|---|---|---|"
+    "| application | requests/s without readers | with | ratio | main thread, a request, without | with "
+    "| other threads, a second, without | with | observer, a second, without | with |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
-def row(name: str, pairs: list[tuple[Run, Run]]) -> str:
-    low, middle, high = quartiles([ratio(*pair) for pair in pairs])
-    alone, watched = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+def row(name: str, pairs: list[Pair]) -> str:
+    both = whole(pairs)
     median = statistics.median
     cells = (
         name,
-        f"{median(run.requests_per_s for run in alone):,.0f}",
-        f"{median(run.requests_per_s for run in watched):,.0f}",
-        f"{middle:.3f} ({low:.3f} to {high:.3f}): {'met' if middle >= TARGET_RATIO else 'missed'}",
-        f"{median(run.server_us for run in alone):.1f} µs",
-        f"{median(run.server_us for run in watched):.1f} µs",
-        f"{median(run.observer_us for run in alone):.2f} µs",
-        f"{median(run.observer_us for run in watched):.2f} µs",
+        f"{median(pair.without.requests_per_s for pair in pairs):,.0f}",
+        f"{median(pair.having.requests_per_s for pair in pairs):,.0f}",
+        judged([pair.ratio for pair in pairs], TARGET_RATIO),
+        f"{median(map(main_us, (pair.without for pair in pairs))):.2f} µs",
+        f"{median(map(main_us, (pair.having for pair in pairs))):.2f} µs",
+        *(f"{run.threads_s / run.seconds * 1e3:.1f} ms" for run in (both.without, both.having)),
+        *(f"{run.observer_s / run.seconds * 1e3:.1f} ms" for run in (both.without, both.having)),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def main_us(run: Run) -> float:
+    """CPU time of the server's main thread for a request."""
+    return (run.server_s - run.threads_s) / run.requests * 1e6
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +22,6 @@ STARTUP_S = 15.0
 STOPPING_S = 10.0
 SLICE_S = 0.2
 LONGEST_LOAD = "60s"
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -32,7 +31,12 @@ class Run:
     requests: int = 0
     seconds: float = 0.0
     server_s: float = 0.0  # CPU time
+    threads_s: float = 0.0  # of it that of other threads than the main one
     observer_s: float = 0.0
+
+    @classmethod
+    def sum(cls, runs: Iterable[Run]) -> Run:
+        return cls(*map(sum, zip(*map(astuple, runs), strict=True)))
 
     @property
     def requests_per_s(self) -> float:
@@ -64,7 +68,7 @@ class Server:
         Another `client` is told the seconds and reports as wrk does.
         """
         self._move_to(self._cores[0])
-        server_s, observer_s = self.cpu_s(), sum(map(cpu_s, self.observers))
+        server_s, threads_s, observer_s = self.cpu_s(), self.threads_s(), sum(map(cpu_s, self.observers))
         command = [*client, f"--seconds={seconds}"] if client else ["wrk", "-t1", f"-d{LONGEST_LOAD}"]
         pinned = ["taskset", "-c", str(self._cores[1]), *command, *wrk]
         loading = subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True, cwd=HERE)
@@ -73,6 +77,7 @@ class Server:
             loading.send_signal(signal.SIGINT)  # it takes whole seconds alone, but reports when it is interrupted
         output = loading.communicate()[0]
         run.server_s += self.cpu_s() - server_s
+        run.threads_s += self.threads_s() - threads_s
         run.observer_s += sum(map(cpu_s, self.observers)) - observer_s
         self._move_to(self._cores[1])
         requests = re.search(r"(\d+) requests in ", output)
@@ -84,6 +89,10 @@ class Server:
 
     def cpu_s(self) -> float:
         return sum(map(cpu_s, family(self.pid)))
+
+    def threads_s(self) -> float:
+        """CPU time of the threads beside the main one."""
+        return cpu_s(self.pid) - cpu_s(self.pid, f"{self.pid}")
 
     def stop(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -150,13 +159,13 @@ def family(pid: int) -> list[int]:
     return members
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of user and system time that the threads of a process used: fields 14 and 15 of proc_pid_stat(5)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) * TICK_S
+def cpu_s(pid: int, thread: str = "*") -> float:
+    """Seconds that the threads of a process, or one of them, spent on a CPU: the first field of schedstat (proc(5))."""
+    total_ns = 0
+    for file in Path(f"/proc/{pid}/task").glob(f"{thread}/schedstat"):
+        with suppress(OSError):  # it has ended
+            total_ns += int(file.read_text().split()[0])
+    return total_ns / 1e9
 
 
 def two_cores() -> list[int]:
