@@ -7,17 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from loophound.detector.blame import culprit_index
-from loophound.detector.diagnosis import diagnose
+from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Sampled
+from loophound.detector.facts import Sampled, Work
 from loophound.detector.records import Stall
 from loophound.detector.report import Reporter, Scene, make_origin
 from loophound.observer.attach import Attachment
 from loophound.observer.page import ON_ASYNCIO, ON_TRIO, ON_UVLOOP, Slot
+from loophound.observer.request import Served
 from loophound.source import SourceLines
 
 LOOP_NAMES = {ON_ASYNCIO: "asyncio", ON_UVLOOP: "uvloop.Loop", ON_TRIO: "trio.run"}
@@ -30,13 +31,15 @@ class Announcer:
         self._attachment = attachment
         self._reporter = Reporter(make_origin(), SourceLines())
 
-    def stalls(self, slot: Slot, episode: Episode, now_ns: int, *, least_ns: int) -> list[Stall]:
-        """Records of what goes on, and has lasted so long."""
+    def stalls(
+        self, slot: Slot, episode: Episode, now_ns: int, *, least_ns: int, served: Served | None = None
+    ) -> list[Stall]:
+        """Records of what goes on, and has lasted so long; `served` is whose request the loop is in now."""
         attachment = self._attachment
         findings = diagnose(
             episode, until_ns=now_ns, threshold_ns=attachment.threshold_ns, origin=self._reporter.origin
         )
-        lasting = [f for f in findings if f.span.length_ns >= least_ns - episode.error_ns]
+        lasting = [in_request(f, served) for f in findings if f.span.length_ns >= least_ns - episode.error_ns]
         loop, thread = names_of(slot, attachment.pid)
         scene = Scene(
             pid=attachment.pid,
@@ -84,6 +87,13 @@ class Announcer:
         from loophound.dashboards.terminal import TerminalFace
 
         return TerminalFace(Console(file=sys.stderr))
+
+
+def in_request(finding: Finding, served: Served | None) -> Finding:
+    """The finding with the request, where it is of the task that serves it."""
+    if finding.work is not None or finding.sample is None or served is None or finding.sample.unit != served.unit:
+        return finding
+    return replace(finding, work=Work(None, served.request))
 
 
 def names_of(slot: Slot, pid: int) -> tuple[str, str]:

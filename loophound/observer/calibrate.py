@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from loophound.observer.layout import WORD, Layout
+from loophound.observer.layout_of_dicts import scope_fields
 from loophound.observer.layout_of_objects import code_fields, text_fields
 from loophound.observer.layout_of_threads import frame_fields, state_fields, turn_place
 from loophound.observer.memory import BadAddress, Pages, ProcessMemory, Readable
@@ -76,7 +77,7 @@ def _calibrated(memory: Readable) -> Layout:
     try:
         with _one_at_a_time, parked(this_thread_state) as thread:
             code = code_fields(memory)
-            text = text_fields(memory)
+            text = text_fields(memory) | scope_fields(memory)
             return _repeat(lambda: _layout_of(memory, thread, code, text))
     except BadAddress as error:
         raise CalibrationError(f"this process cannot read its own memory: {error}") from None

@@ -68,6 +68,18 @@ class Layout:
     bytes_length: int
     bytes_data: int
 
+    # dict, for the scope of an ASGI request; all ABSENT where they were not found
+    dict_type: int
+    dict_keys: int  # the address of its table
+    keys_entries: int  # in the table: how many entries it has
+    keys_index_log: int  # one byte: the logarithm of the size of the index before the entries
+    keys_index: int  # where the index begins
+    cell_type: int  # of a variable that functions within share
+    cell_contents: int
+    key_type: int  # addresses of the keys "type", "method" and "path", which are the same str objects everywhere
+    key_method: int
+    key_path: int
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loophound.detector.adapters.kernel import ThreadProbe
@@ -30,6 +30,7 @@ from loophound.observer.layout import Layout
 from loophound.observer.memory import ProcessMemory
 from loophound.observer.messages import Encoder, greeting
 from loophound.observer.page import ON_ASYNCIO, ON_TRIO, Page, Slot
+from loophound.observer.request import ScopeReader, Served
 from loophound.observer.states import LoopState, judge
 from loophound.observer.walk import Thread, Walk, Walker
 from loophound.times import iso_of
@@ -60,6 +61,7 @@ class Sight:
     sampled_ns: int = 0
     signalled_ns: int = 0
     told_ns: int = 0  # when it was last tried to announce the stall
+    served: Served | None = None  # whose request it is in, as far as that can be seen from outside
     others: dict[int, ThreadProbe] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -82,7 +84,8 @@ class Watched:
         self.channel = channel
         self.look_ns = 0  # when to look again
         self._page = Page(descriptors.page)
-        self._walker = Walker(ProcessMemory(descriptors.memory), Layout.from_json(attachment.layout))
+        memory, layout = ProcessMemory(descriptors.memory), Layout.from_json(attachment.layout)
+        self._walker, self._scopes = Walker(memory, layout), ScopeReader(memory, layout)
         self._sights: dict[int, Sight] = {}
         self._announcer = Announcer(attachment)
         self._encoder = Encoder()
@@ -112,7 +115,7 @@ class Watched:
         self._page.wanted = wanted
 
     def take_in(self, message: Message) -> None:
-        """What the process says of itself: the observer does not know whose request a stack serves."""
+        """What the process says of itself: of a request it knows more than can be seen from outside."""
         if message["type"] == "stall" and message["stall"]["ongoing"]:
             self._requests[message["stall"]["id"]] = message["stall"]["request"]
             if len(self._requests) > MOST_REQUESTS:
@@ -158,15 +161,29 @@ class Watched:
             "serving": not slot.quiet,
             "debugged": sample is not None and is_debugging(sample.frames, sample.base),
             "line": self._announcer.line_of(sample) if sample is not None else None,
-            "request": self._request_of(slot) if late else None,
+            "request": self._request_of(slot, sight if sample is not None else None) if late else None,
         }
 
-    def _request_of(self, slot: Slot) -> Message | None:
-        """What the process has said of this stall, where it could: in a record, or with its first look at it."""
+    def _request_of(self, slot: Slot, sight: Sight | None) -> Message | None:
+        """What the process has said of this stall, in a record or with its first look at it; else what can be seen."""
         ids = (stall_id(self.attachment.pid, slot.index, slot.beat_ns, number) for number in range(MOST_PARTS))
         told = next((self._requests[id] for id in ids if id in self._requests), None)
         beat_ns, begun = self._begun.get(slot.index, (0, None))
-        return told or (begun if beat_ns == slot.beat_ns else None)
+        if told is None and beat_ns == slot.beat_ns:
+            told = begun
+        if told is None and sight is not None:
+            served = self._served(slot, sight)
+            told = asdict(served.request) if served is not None else None
+        return told
+
+    def _served(self, slot: Slot, sight: Sight) -> Served | None:
+        """Whose request the loop is in now, between two walks that show its coroutine."""
+        walk = self._walker.walk(slot.thread_state, slot.native_id)
+        if walk is not None:
+            found = self._scopes.read(walk)
+            same = found is not None and found.stands_in(self._walker.walk(slot.thread_state, slot.native_id))
+            sight.served = found if same and slot.beat_ns == sight.episode.beat_ns else None
+        return sight.served
 
     def _since_when(self, slot: Slot, state: LoopState, now_ns: int) -> int:
         before, since_ns = self._since.get(slot.index, ((0, LoopState.GONE), 0))
@@ -188,7 +205,7 @@ class Watched:
         for slot in self.slots:
             sight = self._sights.get(slot.index)
             if sight is not None and sight.episode.beat_ns == slot.beat_ns:
-                stalls += self._announcer.stalls(slot, self._seen(sight.episode, now_ns), now_ns, least_ns=0)
+                stalls += self._stalls(slot, sight, now_ns, least_ns=0)
         return {
             "worker": self.attachment.worker,
             "pid": self.attachment.pid,
@@ -257,6 +274,7 @@ class Watched:
         if sight.episode.beat_ns != beat_ns:
             sight.episode = Episode(beat_ns, beat_ns + interval_ns)
             sight.sampled_ns = sight.told_ns = 0
+            sight.served = None
         if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
             sight.sampled_ns = now_ns
             self._sample(slot, sight)
@@ -324,13 +342,17 @@ class Watched:
         if now_ns - sight.told_ns < RETRY_NS:
             return
         sight.told_ns = now_ns
-        stalls = self._announcer.stalls(slot, self._seen(episode, now_ns), now_ns, least_ns=ONGOING_NS)
+        stalls = self._stalls(slot, sight, now_ns, least_ns=ONGOING_NS)
         if stalls:
             episode.announced = True
             slot.announced_ns = episode.beat_ns
         for stall in stalls:
             self._announcer.announce(stall)
             self._publish({"type": "stall", "worker": self.attachment.worker, "stall": stall.to_dict()})
+
+    def _stalls(self, slot: Slot, sight: Sight, now_ns: int, *, least_ns: int) -> list[Stall]:
+        served = self._served(slot, sight)
+        return self._announcer.stalls(slot, self._seen(sight.episode, now_ns), now_ns, least_ns=least_ns, served=served)
 
     def _interrupt(self, slot: Slot, sight: Sight, now_ns: int) -> None:
         """Beyond the stall limit, and the GIL held: only a signal from here can reach the main thread.

@@ -24,8 +24,11 @@ IDLE = """
 HELD = """
     async def main():
         await asyncio.sleep(0.5)
-        hold_the_gil(3)
+        await asyncio.create_task(app({"type": "http", "method": "GET", "path": "/held", "headers": []}))
         await asyncio.sleep(60)
+
+    async def app(scope):
+        hold_the_gil(3)
 """
 
 
@@ -53,10 +56,12 @@ def test_the_feed_goes_on_while_the_gil_is_held(tmp_path: Path) -> None:
         lines = [m["line"] for m in blocked if m["line"] is not None]
         assert lines
         assert {line["function"] for line in lines} == {"hold_the_gil"}
+        assert {m["request"]["path"] for m in blocked if m["request"] is not None} == {"/held"}
         of_main = [m["stall"] for m in running.said if m["type"] == "stall" and m["stall"]["cause"] != "starved"]
         [ongoing, ended] = [stall for stall in of_main if stall["duration_s"] > 0.9]
         assert (ongoing["id"], ongoing["ongoing"], ended["ongoing"]) == (ended["id"], True, False)
         assert ongoing["culprit"]["function"] == "hold_the_gil"
+        assert ongoing["request"]["path"] == "/held"
 
 
 def test_the_feed_goes_on_while_the_process_is_stopped(tmp_path: Path) -> None:
