@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakSet
 
+from loophound.detector.stats import Histogram
+
+PERCENTS = (50, 99)
+
 
 @dataclass(slots=True)
 class Counts:
@@ -25,6 +29,8 @@ class Counts:
     run_max_s: float = 0.0
     pickling_s: float = 0.0  # arguments and results, on both sides
     pickled_bytes: int = 0
+    waits: Histogram = field(default_factory=Histogram, repr=False, compare=False)
+    runs: Histogram = field(default_factory=Histogram, repr=False, compare=False)
     lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def add(self, **amounts: float) -> None:
@@ -33,17 +39,27 @@ class Counts:
             for name, amount in amounts.items():
                 setattr(self, name, getattr(self, name) + amount)
 
-    def took(self, *, queue_wait_s: float = 0.0, run_s: float = 0.0) -> None:
-        """One call waited, or ran, so many seconds."""
+    def waited(self, seconds: float) -> None:
+        """One call waited so long until a worker took it."""
         with self.lock:
-            self.queue_wait_s += queue_wait_s
-            self.queue_wait_max_s = max(self.queue_wait_max_s, queue_wait_s)
-            self.run_s += run_s
-            self.run_max_s = max(self.run_max_s, run_s)
+            self.queue_wait_s += seconds
+            self.queue_wait_max_s = max(self.queue_wait_max_s, seconds)
+            self.waits.add(round(seconds * 1e9))
+
+    def ran(self, seconds: float) -> None:
+        """One call ran so long."""
+        with self.lock:
+            self.run_s += seconds
+            self.run_max_s = max(self.run_max_s, seconds)
+            self.runs.add(round(seconds * 1e9))
 
     def to_dict(self) -> dict[str, float]:
+        """Plain numbers; percentiles of all calls so far, right within 12 %, are named as `run_p99_s`."""
         with self.lock:
-            return {name: getattr(self, name) for name in self.__slots__ if name != "lock"}
+            plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("lock", "waits", "runs")}
+            for name, times in (("queue_wait", self.waits), ("run", self.runs)):
+                plain |= {f"{name}_p{percent}_s": times.percentile_ns(percent) / 1e9 for percent in PERCENTS}
+        return plain
 
 
 class OffloadMetrics:

@@ -222,7 +222,7 @@ class Pool(Generic[Environment]):
             job.began_s = time.perf_counter()
             self._running.add(job)
         self._counts.add(waiting=-1, in_flight=1)
-        self._counts.took(queue_wait_s=job.began_s - job.asked_s)
+        self._counts.waited(job.began_s - job.asked_s)
         return job
 
     def _run(self, job: Job[Environment], environment: Environment) -> None:
@@ -231,7 +231,7 @@ class Pool(Generic[Environment]):
             value = job.work(environment, job)
         except BaseException as raised:
             error = raised
-        self._counts.took(run_s=time.perf_counter() - job.began_s)
+        self._counts.ran(time.perf_counter() - job.began_s)
         self._counts.add(in_flight=-1, failed=error is not None)
         with self._changed:
             self._running.discard(job)

@@ -226,7 +226,7 @@ class Pools:
                 await done.wait()
         finally:
             counts.add(in_flight=-1)
-            counts.took(run_s=time.perf_counter() - began)
+            counts.ran(time.perf_counter() - began)
             timely = done.is_set()
             if not timely and not future.cancel():
                 counts.add(abandoned=1)

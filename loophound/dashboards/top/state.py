@@ -135,10 +135,12 @@ class Executor:
     queued: int
     running: int
     rejected: int
-    calls: int
-    wait_mean_s: float | None
+    calls: int | None  # not of executors that are not ours, nor their times
+    wait_p50_s: float | None
+    wait_p99_s: float | None
     wait_max_s: float | None
-    run_mean_s: float | None
+    run_p50_s: float | None
+    run_p99_s: float | None
     run_max_s: float | None
 
 
@@ -244,6 +246,17 @@ def _task(worker: int, entry: Mapping[str, Any]) -> TaskLine:
 
 
 def _executor(worker: int, entry: Mapping[str, Any]) -> Executor:
-    counts = (whole(entry.get(name)) for name in ("queued", "running", "rejected", "calls"))
-    times = (number(entry.get(name)) for name in ("wait_mean_s", "wait_max_s", "run_mean_s", "run_max_s"))
-    return Executor(worker, str(entry.get("name") or ""), str(entry.get("kind") or ""), *counts, *times)
+    calls = entry.get("calls")
+    return Executor(
+        worker,
+        str(entry.get("name") or ""),
+        str(entry.get("kind") or ""),
+        whole(entry.get("queued")),
+        whole(entry.get("running")),
+        whole(entry.get("rejected")),
+        None if calls is None else whole(calls),
+        **{f"{what}_{which}_s": number(entry.get(f"{what}_{which}_s")) for what, which in _TIMES},
+    )
+
+
+_TIMES = [(what, which) for what in ("wait", "run") for which in ("p50", "p99", "max")]

@@ -13,7 +13,8 @@ SNAPSHOT = Snapshot(
     lag_p50_s=0.0002, lag_p99_s=0.0042, lag_max_s=0.312, utilisation=0.35,
 )  # fmt: skip
 POOL = {"name": "thread", "kind": "thread", "queued": 2, "running": 4, "rejected": 1, "calls": 9,
-        "wait_mean_s": 0.02, "wait_max_s": 0.2, "run_mean_s": 0.1, "run_max_s": 0.4}  # fmt: skip
+        "wait_mean_s": 0.02, "wait_p50_s": 0.02, "wait_p99_s": 0.2,
+        "wait_max_s": 0.2, "run_mean_s": 0.1, "run_p50_s": 0.1, "run_p99_s": 0.4, "run_max_s": 0.4}  # fmt: skip
 
 
 def call(**changes: object) -> BlockingCall:

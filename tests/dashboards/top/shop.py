@@ -138,7 +138,8 @@ def figures_of(number: int, tick: float, tasks: int = 40) -> Message:
         route("GET /", held_s=0.0, stalls=0, p50_s=0.0009, p99_s=0.0071, max_s=0.3, count=20_040),
     ]
     pool = {"name": "thread", "kind": "thread", "queued": max(0, int(wave * 6)), "running": 4, "rejected": 3,
-            "calls": 4120, "wait_mean_s": 0.021, "wait_max_s": 0.21, "run_mean_s": 0.05, "run_max_s": 0.5}  # fmt: skip
+            "calls": 4120, "wait_mean_s": 0.021, "wait_p50_s": 0.02, "wait_p99_s": 0.2,
+            "wait_max_s": 0.21, "run_mean_s": 0.05, "run_p50_s": 0.05, "run_p99_s": 0.4, "run_max_s": 0.5}  # fmt: skip
     return snapshot(
         number, uptime_s=723.0 + tick, loops=[loop(number, lag_p50_s=0.0004, lag_p99_s=0.0042, lag_max_s=2.84,
                                                    recent_utilisation=0.42 + 0.2 * wave)],

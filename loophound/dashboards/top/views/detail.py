@@ -178,12 +178,16 @@ def _call(page: Page, item: FlaggedCall) -> str:
 
 def _route(page: Page, item: Route) -> str:
     page.add((safe(item.route), STRONG))
-    page.add((f"{amount(item.count)} requests", STRONG), (f", {amount(item.stalls)} of them stalled the loop", ""))
+    page.add((f"{amount(item.stalls)} {'stall' if item.stalls == 1 else 'stalls'} of the loop", STRONG))
     page.gap()
     page.fact("held", short_time(item.held_s), BAD if item.held_s else "")
-    page.fact("p50", short_time(item.p50_s))
-    page.fact("p99", short_time(item.p99_s))
-    page.fact("max", short_time(item.max_s))
+    if item.count:
+        page.fact("requests", amount(item.count))
+        page.fact("p50", short_time(item.p50_s))
+        page.fact("p99", short_time(item.p99_s))
+        page.fact("max", short_time(item.max_s))
+    else:
+        page.fact("requests", "none since somebody watches: only then are they counted and timed")
     mine = [stall for stall in page.scene.board.stalls.values() if _on_route(stall, item.route)]
     if mine:
         _latest(page, mine[-MOST_PROFILE_LINES:])
@@ -209,10 +213,18 @@ def _task(page: Page, item: TaskLine) -> str:
 def _executor(page: Page, item: Executor) -> str:
     page.add((safe(item.name), STRONG), (f"  {safe(item.kind)} of worker {item.worker}", ""))
     page.gap()
-    for name in ("queued", "running", "rejected", "calls"):
+    for name in ("queued", "running"):
         page.fact(name, amount(getattr(item, name)))
-    page.fact("waited", f"{short_time(item.wait_mean_s)} on average, {short_time(item.wait_max_s)} at most")
-    page.fact("ran", f"{short_time(item.run_mean_s)} on average, {short_time(item.run_max_s)} at most")
+    if item.calls is None:
+        page.fact("calls", "not counted: loophound.offload() would")
+        return safe(item.name)
+    page.fact("rejected", amount(item.rejected))
+    page.fact("calls", amount(item.calls))
+    for name, times in (
+        ("waited", (item.wait_p50_s, item.wait_p99_s, item.wait_max_s)),
+        ("ran", (item.run_p50_s, item.run_p99_s, item.run_max_s)),
+    ):
+        page.fact(name, "{} in the middle, {} in 99 of 100, {} at most".format(*map(short_time, times)))
     return safe(item.name)
 
 
