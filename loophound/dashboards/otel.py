@@ -19,6 +19,8 @@ import loophound
 from loophound.detector.records import BlockingCall, Place, Stall
 
 NAME = "loophound.stall"
+# The SDK's own are made for milliseconds: its second one is at 5.
+BOUNDARIES_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 Attributes = dict[str, str | int | float | bool]
 
 
@@ -29,10 +31,16 @@ class OpenTelemetry:
         self._tracer = trace.get_tracer("loophound", loophound.__version__)
         meter = metrics.get_meter("loophound", loophound.__version__)
         self._stalls = meter.create_histogram(
-            "loophound.stall.duration", unit="s", description="Stalls of the event loop, by cause."
+            "loophound.stall.duration",
+            unit="s",
+            description="Stalls of the event loop, by cause.",
+            explicit_bucket_boundaries_advisory=BOUNDARIES_S,
         )
         self._lag = meter.create_histogram(
-            "loophound.loop.lag", unit="s", description="The event loop's largest lag in each second."
+            "loophound.loop.lag",
+            unit="s",
+            description="The event loop's largest lag in each second.",
+            explicit_bucket_boundaries_advisory=BOUNDARIES_S,
         )
         self._calls = meter.create_counter(
             "loophound.calls", unit="{call}", description="Flagged synchronous calls, by cause."

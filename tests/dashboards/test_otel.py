@@ -126,6 +126,8 @@ def test_each_second_has_its_lag_and_utilisation(telemetry: Telemetry) -> None:
     points = telemetry.points()
     [lag] = points["loophound.loop.lag"]
     assert (lag.count, lag.max, lag.attributes["thread"]) == (2, 0.5, "MainThread")
+    counts = dict(zip(lag.explicit_bounds, lag.bucket_counts, strict=False))
+    assert {border: count for border, count in counts.items() if count} == {0.01: 1, 0.5: 1}
     assert [point.value for point in points["loophound.loop.utilisation"]] == [0.25]
     assert {point.attributes["what"]: point.value for point in points["loophound.dropped"]} == {
         "stalls": 0, "samples": 0, "snapshots": 0,
