@@ -360,7 +360,7 @@ class Config:
     @property
     def threshold_ms(self) -> float | None:
         """From where a stall counts; None where stalls are not looked for."""
-        if self.detect_blocking is None and (self.metrics is not None or self.otel or self._shows_loops):
+        if self.detect_blocking is None and self._faces:
             return DEFAULT_THRESHOLD_MS  # what shows the loops needs somebody who watches them
         if self.detect_blocking in (None, "calls"):
             return None
@@ -370,6 +370,19 @@ class Config:
     def flags_calls(self) -> bool:
         """Whether synchronous calls within requests are flagged."""
         return self._shows_loops if self.detect_blocking is None else self.detect_blocking != "stalls"
+
+    @property
+    def _faces(self) -> list[str]:
+        """The options given that show how the loops do."""
+        given = {
+            "--dashboard": self.dashboard,
+            "--web-dashboard": self.web_dashboard is not None,
+            "--console": self.console is not None,
+            "--feed": self.feed not in (None, "off"),
+            "--metrics": self.metrics is not None,
+            "--otel": self.otel,
+        }
+        return [flag for flag, is_given in given.items() if is_given]
 
     @property
     def _shows_loops(self) -> bool:
@@ -396,8 +409,11 @@ class Config:
             raise ConfigError("--ledger keeps stalls, which --detect-blocking=calls leaves out")
         if self.dashboard and self.feed == "off":
             raise ConfigError("--dashboard reads the feed: leave out --feed off")
-        if self.dashboard and self.threshold_ms is None:
-            raise ConfigError("--dashboard shows stalls, which --detect-blocking=calls leaves out")
+        unfed = [flag for flag in self._faces if flag != "--console"]  # which is of use without
+        if unfed and self.detect_blocking == "calls" and self.hang_watch is None:
+            raise ConfigError(
+                f"{unfed[0]} shows the loops, which nobody watches with --detect-blocking=calls and --hang-watch off"
+            )
         if self.h11_max_incomplete_event_size is not None:
             self.limit_head = self.h11_max_incomplete_event_size
         self._check_addresses()

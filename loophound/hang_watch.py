@@ -19,6 +19,8 @@ from loophound.server.hooks import Served
 
 if TYPE_CHECKING:
     from loophound.detector.detector import Detector
+    from loophound.detector.records import BlockingCall
+    from loophound.observer.hosting import Hosting
 
 logger = logging.getLogger("loophound.detector")
 
@@ -67,6 +69,11 @@ class HangWatch:
         if self._detector is not None:
             self._detector.hooks.loop_stopping(loop)
 
+    def show_call(self, call: BlockingCall) -> None:
+        """A flagged call, for the feed."""
+        if self._detector is not None:
+            self._detector.show_call(call)
+
     def close(self) -> None:
         self._stopping.set()
         if self._thread is not None:
@@ -74,7 +81,9 @@ class HangWatch:
 
 
 @contextmanager
-def hang_watch(config: Config, worker: int = 0, observer: str | None = None) -> Iterator[HangWatch]:
+def hang_watch(
+    config: Config, worker: int = 0, observer: str | None = None, hosting: Hosting | None = None
+) -> Iterator[HangWatch]:
     """Watch the server that is told of the hooks, while it runs, and show stalls as --detect-blocking does."""
     started_in = os.getpid()
     with ExitStack() as at_end:
@@ -90,7 +99,9 @@ def hang_watch(config: Config, worker: int = 0, observer: str | None = None) -> 
                     None,
                     config.log_format,
                     worker=worker,
+                    hosting=hosting,
                     observer=observer,
+                    otel=config.otel,
                     sums=False,
                 )
             )

@@ -119,7 +119,16 @@ def serve_here(
         elif config.hang_watch is not None:
             from loophound.hang_watch import hang_watch
 
-            hooks = at_end.enter_context(hang_watch(config, worker, observer))
+            shown = None
+            if config.flags_calls and observer is None:  # the feed is for calls too
+                from loophound.cli.hosting import hosting_of
+
+                shown = hosting_of(config)
+                if shown is not None:
+                    at_end.enter_context(shown)
+            watch = at_end.enter_context(hang_watch(config, worker, observer, shown))
+            hooks = watch
+            faces.append(watch.show_call)
         if config.flags_calls:
             from loophound.calls.hooks import CallHooks
             from loophound.cli.calls import flagging

@@ -67,6 +67,11 @@ class ConsoleHooks:
         if self.others is not None:
             self.others.loop_started(loop, served)
 
+    def loop_leaving(self, loop: asyncio.AbstractEventLoop) -> None:
+        leaving = getattr(self.others, "loop_leaving", None)
+        if leaving is not None:
+            leaving(loop)
+
     def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._console is not None:
             self._console.close()

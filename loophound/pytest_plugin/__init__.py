@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FLAG = "--fail-on-stall"
 # Each tells or changes what the flag finds, so that alone it would do nothing.
-DEPENDENT = ("stall_json", "stall_baseline", "stall_baseline_update", "strict_stalls")
+DEPENDENT = ("stall_json", "stall_baseline", "stall_baseline_update", "strict_stalls", "stall_feed")
 
 
 class StallWarning(pytest.PytestWarning):
@@ -50,6 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("raise", "report"),
         help="Flag each synchronous call on a loop's thread that is known to block: raise an error in its place, "
         "or report it in the summary.",
+    )
+    group.addoption(
+        "--stall-feed", action="store_true", help="Let `loophound top` watch the run: a live feed for this user."
     )
     group.addoption("--strict-stalls", action="store_true", help="Fail the run where detection does not work.")
     parser.addini("fail_on_stall", f"The milliseconds of {FLAG}, which then needs not be given.", default="")

@@ -81,6 +81,7 @@ class Guard:
             min(limits_ms, default=self._settings.limit_ms),
             allowances=self._settings.allowances,
             fixture_now=self._fixture_now,
+            feed_of=self._config.rootpath.name if self._settings.feed else None,
         )
         watch.start()
         self._watch = self._config.stash[WATCH] = watch

@@ -29,6 +29,7 @@ class Settings:
     baseline_file: Path | None
     update_baseline: bool
     strict: bool
+    feed: bool
     allowances: tuple[Allowance, ...]
 
 
@@ -53,6 +54,7 @@ def read_settings(config: pytest.Config) -> Settings:
         baseline_file=baseline_file,
         update_baseline=update,
         strict=bool(config.getoption("strict_stalls")),
+        feed=bool(config.getoption("stall_feed")),
         allowances=read_allowances(config.rootpath),
     )
 

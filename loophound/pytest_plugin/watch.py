@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +18,11 @@ from loophound.detector.adapters.loops import LoopWatch
 from loophound.detector.allowances import Allowance
 from loophound.detector.detector import Detector
 from loophound.detector.records import Stall
+from loophound.errors import ConfigError
 from loophound.pytest_plugin.timeline import END_OF_TIME_NS, LiveFixture
+
+if TYPE_CHECKING:
+    from loophound.observer.hosting import Hosting
 
 # A detector with a long threshold takes long to prove itself, and is no cheaper than this.
 COARSEST_MS = 250.0
@@ -53,7 +58,10 @@ class Sighting:
 
 
 class Watch:
-    """`fixture_now` tells which fixture is being set up, if any."""
+    """`fixture_now` tells which fixture is being set up, if any. `feed_of` is what a live feed calls the project.
+
+    Raises pytest.UsageError where that feed cannot be.
+    """
 
     def __init__(
         self,
@@ -61,10 +69,13 @@ class Watch:
         *,
         allowances: Sequence[Allowance] = (),
         fixture_now: Callable[[], LiveFixture | None] = lambda: None,
+        feed_of: str | None = None,
     ) -> None:
         self.limit_ms = limit_ms  # of the test that runs
         self.sightings: list[Sighting] = []
-        self.detector = Detector(min(limit_ms, COARSEST_MS) / 1000, on_stall=self._arrive, allowances=allowances)
+        threshold_s = min(limit_ms, COARSEST_MS) / 1000
+        self._hosting = hosting_of(feed_of, threshold_s) if feed_of is not None else None
+        self.detector = Detector(threshold_s, on_stall=self._arrive, allowances=allowances, hosting=self._hosting)
         self._fixture_now = fixture_now
         self._loops = LoopWatch(self._begins, self._ends)
         self._running: list[Run] = []
@@ -80,6 +91,8 @@ class Watch:
     def stop(self) -> None:
         self._loops.remove()
         self.detector.stop()
+        if self._hosting is not None:
+            self._hosting.close()
 
     def settle(self) -> None:
         """Returns when the stalls that are over are in `sightings`; not for a loop's thread."""
@@ -111,6 +124,15 @@ class Watch:
     def _run_of(self, stall: Stall, at_ns: int) -> Run | None:
         runs = [*self._running, *reversed(self._ended)]
         return next((run for run in runs if run.thread == stall.thread and run.began_ns <= at_ns < run.ended_ns), None)
+
+
+def hosting_of(project: str, threshold_s: float) -> Hosting:
+    from loophound.observer.hosting import Hosting
+
+    try:
+        return Hosting(about={"app": project, "command": "pytest", "threshold_s": threshold_s})
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def exempt_from_frozen_time() -> None:

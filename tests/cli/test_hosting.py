@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer re
 
 PATIENCE_S = 20.0
 APP = """
+import time
+
 async def app(scope, receive, send):
+    if scope["path"] == "/sleep":
+        time.sleep(0.1)
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": b"hello"})
 """
@@ -94,6 +99,21 @@ def test_metrics_without_any_other_option(tmp_path: Path) -> None:
             assert json.loads(answer.read())["status"] == "ok"
         with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_S) as answer:
             assert b"loophound_workers" in answer.read()
+
+
+@pytest.mark.once
+def test_flagged_calls_alone_are_told_in_the_feed_too(tmp_path: Path) -> None:
+    feed = tmp_path / "here"
+    with serving(tmp_path, "--detect-blocking=calls", f"--feed={feed}") as (process, _):
+        address = line_with(process, "running on").split()[4]
+        with FeedReader(feed) as reader:
+            deadline_s = time.monotonic() + PATIENCE_S
+            said: list[dict[str, Any]] = []
+            while not (calls := [message["call"] for message in said if message["type"] == "call"]):
+                assert time.monotonic() < deadline_s, said
+                urllib.request.urlopen(f"{address}/sleep", timeout=PATIENCE_S).close()
+                said += reader.read(0.5)
+        assert (calls[0]["call"], calls[0]["request"]["path"]) == ("time.sleep", "/sleep")
 
 
 def test_an_address_after_a_space_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,6 +223,7 @@ def test_calls_are_flagged_around_the_server_too() -> None:
         (["--detect-blocking=both"], "a number of milliseconds above 0 or stalls or calls"),
         (["--detect-blocking", "calls"], "takes its value after an equals sign: --detect-blocking=calls"),
         (["--detect-blocking=calls", "--ledger=l"], "--ledger keeps stalls"),
+        (["--detect-blocking=calls", "--hang-watch=off", "--web-dashboard"], "--web-dashboard shows the loops"),
     ],
 )
 def test_what_detection_takes(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

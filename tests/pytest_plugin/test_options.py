@@ -64,6 +64,7 @@ def test_it_does_nothing_until_asked_for(pytester: pytest.Pytester) -> None:
         ["--fail-on-stall", "--stall-baseline=missing.json"],
         ["--stall-json=x.json"],
         ["--strict-stalls"],
+        ["--stall-feed"],
     ],
 )
 def test_nonsense_is_a_usage_error_of_one_line(pytester: pytest.Pytester, options: list[str]) -> None:
@@ -173,3 +174,23 @@ def test_the_fixture_works_without_the_flag(pytester: pytest.Pytester) -> None:
 def test_the_entry_point_is_declared() -> None:
     pyproject = Path(__file__).parents[2] / "pyproject.toml"
     assert '[project.entry-points.pytest11]\nloophound = "loophound.pytest_plugin"\n' in pyproject.read_text()
+
+
+@pytest.mark.once
+def test_a_run_has_a_live_feed_where_it_is_asked_for(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        """
+        from loophound.dashboards.feed import FeedReader, find
+
+        def test_it():
+            [server] = find()
+            with FeedReader(server.path) as reader:
+                hello = next(message for message in reader if message["type"] == "hello")
+            assert (hello["command"], hello["threshold_s"]) == ("pytest", 0.1)
+        """
+    )
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(pytester.path))
+    run(pytester, "--fail-on-stall", "--stall-feed").assert_outcomes(passed=1)
+    assert not list(pytester.path.glob("loophound/*"))
