@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from detection_cost import observers_of
-from load import HERE, Run, Server, give_up, running, two_cores
+from load import HERE, Run, Server, give_up, quartiles, running, two_cores
 from turns import CONNECTIONS, Pair, in_turns, judged, options, told, whole, wrk
 
 READERS = 3
@@ -116,9 +116,10 @@ def serving(app: str, cores: Sequence[int]) -> Iterator[tuple[Server, Path]]:
 
 
 HEADING = (
-    "| application | requests/s without readers | with | ratio | main thread, a request, without | with "
+    "| application | requests/s without readers | with | ratio | CPU per request, observer included: ratio "
+    "| main thread, a request, without | with "
     "| other threads, a second, without | with | observer, a second, without | with |\n"
-    "|---|---|---|---|---|---|---|---|---|---|"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -130,12 +131,18 @@ def row(name: str, pairs: list[Pair]) -> str:
         f"{median(pair.without.requests_per_s for pair in pairs):,.0f}",
         f"{median(pair.having.requests_per_s for pair in pairs):,.0f}",
         judged([pair.ratio for pair in pairs], TARGET_RATIO),
+        "{1:.3f} ({0:.3f} to {2:.3f})".format(*quartiles([cost(pair) for pair in pairs])),
         f"{median(map(main_us, (pair.without for pair in pairs))):.2f} µs",
         f"{median(map(main_us, (pair.having for pair in pairs))):.2f} µs",
         *(f"{run.threads_s / run.seconds * 1e3:.1f} ms" for run in (both.without, both.having)),
         *(f"{run.observer_s / run.seconds * 1e3:.1f} ms" for run in (both.without, both.having)),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def cost(pair: Pair) -> float:
+    """How many times the CPU time of a request without readers it takes with them."""
+    return (pair.having.server_us + pair.having.observer_us) / (pair.without.server_us + pair.without.observer_us)
 
 
 def main_us(run: Run) -> float:

@@ -11,7 +11,7 @@ from math import log10
 
 from loophound.detector.facts import LoopBeat
 
-# From 10 µs to 1000 s, a tenth of a decade each: a percentile is right within 12 %.
+# From 10 µs to 1000 s, a tenth of a decade each: a percentile is at most a quarter too high, and never too low.
 LEAST_NS = 10_000
 BUCKETS_IN_A_DECADE = 10
 # A loop that has nothing to do answers within a tenth of that.
@@ -43,7 +43,7 @@ class Histogram:
         if duration_ns > self.largest_ns:
             self.largest_ns = duration_ns
         bucket = int(log10(duration_ns / LEAST_NS) * BUCKETS_IN_A_DECADE) + 1 if duration_ns > LEAST_NS else 0
-        self._counts[min(bucket, BUCKETS - 1)] += times
+        self._counts[bucket if bucket < BUCKETS else BUCKETS - 1] += times
 
     def merge(self, other: Histogram) -> None:
         self.count += other.count
