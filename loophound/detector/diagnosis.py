@@ -23,7 +23,6 @@ LITTLE = 0.3
 NEARLY_NONE = 0.1
 STANDS_STILL = 0.8
 MOST_PROFILE_LINES = 8
-OWN_THREADS = frozenset({"Watchdog.run", "Stream._run"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +310,12 @@ def _culprit(
     return sample, frame
 
 
+def _is_ours(thread: ThreadSampled, origin: Origin) -> bool:
+    """Whether a thread of Loophound's works for itself, and runs nothing of the application, as its executors do."""
+    judged = ((origin.is_own(frame.file), origin.is_app(frame.file)) for frame in reversed(thread.frames))
+    return next((is_own for is_own, is_app in judged if is_own or is_app), False)
+
+
 def _other_thread(parts: Sequence[Weighed], origin: Origin) -> tuple[ThreadSampled | None, int]:
     """The other thread that used, or wanted, most CPU from the first look to the last, and for how long it
     waited for a CPU; never one of ours.
@@ -319,7 +324,7 @@ def _other_thread(parts: Sequence[Weighed], origin: Origin) -> tuple[ThreadSampl
     last: dict[int, ThreadSampled] = {}
     for part in parts:
         for thread in part.sample.others:
-            if not any(origin.is_own(frame.file) and frame.function in OWN_THREADS for frame in thread.frames):
+            if not _is_ours(thread, origin):
                 first.setdefault(thread.native_id, thread)
                 last[thread.native_id] = thread
     queued = {n: (t.runqueue_ns or 0) - (first[n].runqueue_ns or 0) for n, t in last.items()}

@@ -22,8 +22,9 @@ from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.limit import held_by
 from loophound.detector.machine import ONGOING_NS
-from loophound.detector.records import Stall
+from loophound.detector.records import OtherThread, Stall
 from loophound.detector.report import short, stall_id
+from loophound.detector.syscalls import Wait, wait_of
 from loophound.observer.announce import Announcer, names_of, thread_name
 from loophound.observer.attach import Attachment, Descriptors, enlarge
 from loophound.observer.layout import Layout
@@ -148,6 +149,7 @@ class Watched:
         )
         since_ns = self._since_when(slot, state, began_ns if state in STANDING else now_ns)
         sample = self._working(episode) if late else None
+        holder = self._holder(slot, sight, now_ns) if state is LoopState.BLOCKED else None
         return {
             "type": "state",
             "worker": attachment.worker,
@@ -160,9 +162,20 @@ class Watched:
             "lag_s": round((max(late_ns, 0) if late else slot.lag_ns) / 1e9, 6),
             "serving": not slot.quiet,
             "debugged": sample is not None and is_debugging(sample.frames, sample.base),
-            "line": self._announcer.line_of(sample) if sample is not None else None,
+            "line": self._announcer.line_of(sample) if sample is not None and holder is None else None,
+            "other_thread": asdict(holder) if holder is not None else None,
             "request": self._request_of(slot, sight if sample is not None else None) if late else None,
         }
+
+    def _holder(self, slot: Slot, sight: Sight | None, now_ns: int) -> OtherThread | None:
+        """The thread that keeps the loop's from running, where that waits for the GIL."""
+        if sight is None or sight.episode.beat_ns != slot.beat_ns or not sight.episode.samples:
+            return None
+        waiting = sight.episode.samples[-1].waiting
+        if waiting is None or wait_of(waiting) is not Wait.GIL:
+            return None
+        stalls = self._stalls(slot, sight, now_ns, least_ns=0)
+        return stalls[-1].other_thread if stalls else None
 
     def _request_of(self, slot: Slot, sight: Sight | None) -> Message | None:
         """What the process has said of this stall, in a record or with its first look at it; else what can be seen."""

@@ -54,7 +54,7 @@ class Counts:
             self.runs.add(round(seconds * 1e9))
 
     def to_dict(self) -> dict[str, float]:
-        """Plain numbers; percentiles of all calls so far, right within 12 %, are named as `run_p99_s`."""
+        """Plain numbers; percentiles of all calls so far, at most a quarter too high, are named as `run_p99_s`."""
         with self.lock:
             plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("lock", "waits", "runs")}
             for name, times in (("queue_wait", self.waits), ("run", self.runs)):

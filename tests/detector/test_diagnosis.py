@@ -353,9 +353,11 @@ def test_one_look_at_a_long_silence_without_computing_accuses_nobody() -> None:
     assert all(f.cause in INNOCENT for f in world.findings())
 
 
-def test_contention_never_names_a_thread_of_ours() -> None:
-    ours = CodeFrame("/opt/loophound/loophound/detector/adapters/watchdog.py", 90, "Watchdog.run")
-    watchdog = ThreadSampled(79, "loophound-watchdog", 10**12, (ours, CodeFrame(ours.file, 95, "Watchdog.tick")))
+@pytest.mark.parametrize("file", ["watchdog.py", "feeding.py"])
+def test_contention_never_names_a_thread_of_ours(file: str) -> None:
+    ours = CodeFrame(f"/opt/loophound/loophound/detector/adapters/{file}", 90, "run")
+    inner = (CodeFrame(ours.file, 95, "tick"), CodeFrame("/usr/lib/python3.11/threading.py", 327, "wait"))
+    watchdog = ThreadSampled(79, "loophound-watchdog", 10**12, (ours, *inner))
     world = World().rests(53)
     for number in range(10):
         others = (replace(watchdog, cpu_ns=(number + 1) * 10**12), spinning(number * 30 * MS))

@@ -22,9 +22,9 @@ def test_the_executors_of_offload_are_told() -> None:
     [entry] = [entry for entry in executors([]) if entry["rejected"] == 2]
     assert (entry["name"], entry["kind"], entry["queued"], entry["running"]) == ("thread", "thread", 1, 1)
     assert (entry["wait_mean_s"], entry["run_mean_s"]) == (0.25, 1.5)
-    assert entry["wait_p50_s"] == pytest.approx(0.1, rel=0.12)
+    assert entry["wait_p50_s"] == pytest.approx(0.1, rel=0.26)
     assert (entry["wait_p99_s"], entry["wait_max_s"], entry["run_p99_s"], entry["run_max_s"]) == (0.4, 0.4, 2.0, 2.0)
-    assert entry["run_p50_s"] == pytest.approx(1.0, rel=0.12)
+    assert entry["run_p50_s"] == pytest.approx(1.0, rel=0.26)
     del metrics, counts
     assert [entry for entry in executors([]) if entry["rejected"] == 2] == []
 

@@ -64,6 +64,26 @@ def test_the_feed_goes_on_while_the_gil_is_held(tmp_path: Path) -> None:
         assert ongoing["request"]["path"] == "/held"
 
 
+@pytest.mark.once
+def test_a_state_names_the_thread_that_keeps_the_loop_from_running(tmp_path: Path) -> None:
+    body = """
+    import re
+
+    def computes():
+        for _ in range(200):
+            re.match("(a|aa)+b", "a" * 34)
+
+    async def main():
+        threading.Thread(target=computes, daemon=True).start()
+        await asyncio.sleep(60)
+    """
+    with program(body, tmp_path / "feed") as running:
+        running.go()
+        state = running.until(lambda m: m["type"] == "state" and m["other_thread"])
+        assert (state["state"], state["line"], state["request"]) == ("blocked", None, None)
+        assert state["other_thread"]["function"] == "computes"
+
+
 def test_the_feed_goes_on_while_the_process_is_stopped(tmp_path: Path) -> None:
     with program(IDLE, tmp_path / "feed") as running:
         running.go()

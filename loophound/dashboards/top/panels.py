@@ -19,7 +19,10 @@ TASK_STATES = {"running": BAD, "ready": WARN, "waiting": DIM}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`width` 0 takes the room that is left; `least` is the panel's width from which it is shown."""
+    """`width` 0 takes the room that is left; `least` is the panel's width from which it is shown.
+
+    Of a `place` that is too long, `app.py:44 in show`, the line alone is shown.
+    """
 
     title: str
     width: int
@@ -27,6 +30,7 @@ class Column:
     order: Callable[[Item], Any] | None = None  # the largest first
     right: bool = True
     least: int = 0
+    place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ CALLS = Panel(
     key=lambda item: (item.call, item.caller),
     words=lambda item: f"{item.call} {place(item.caller) if item.caller else ''}",
     columns=(
-        Column("call", 17, lambda i, _: (safe(i.call, 60), f"bold {WARN}"), right=False),
-        Column("caller", 0, lambda i, _: (place(i.caller) if i.caller else "-", ""), right=False),
+        Column("call", 22, lambda i, _: (safe(i.call, 60), f"bold {WARN}"), right=False),
+        Column("caller", 0, lambda i, _: (place(i.caller) if i.caller else "-", ""), right=False, place=True),
         Column("count", 6, lambda i, _: (amount(i.count), ""), lambda i: i.count),
         Column("worst", 8, lambda i, _: (short_time(i.worst_s), ""), lambda i: i.worst_s, least=64),
         Column("last", 7, _short_last, lambda i: i.last_s),
@@ -137,7 +141,7 @@ TASKS = Panel(
             "state", 8, lambda i, _: (safe(i.state, 8), TASK_STATES.get(i.state, "")), lambda i: i.state, right=False
         ),
         Column("age", 8, lambda i, _: _times(i.age_s), lambda i: _none_is_least(i.age_s)),
-        Column("where", 0, lambda i, _: (safe(i.where), ""), right=False),
+        Column("where", 0, lambda i, _: (safe(i.where), ""), right=False, place=True),
     ),
     empty="no task",
 )

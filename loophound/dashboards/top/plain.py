@@ -31,7 +31,7 @@ def summary(dashboard: Dashboard) -> str:
         return scene.link
     board, now_s = scene.board, scene.now_s
     loops = board.loops()
-    gone = [f"worker {one.number} {one.why or 'gone'}" for one in board.workers if one.gone]
+    gone = [f"worker {one.number} {(one.why or 'has ended').removeprefix('it ')}" for one in board.workers if one.gone]
     troubled = [loop for loop in loops if loop.state.is_trouble]
     parts = [*(_trouble(loop, now_s, several=len(loops) > 1) for loop in troubled), *gone] or ["ok"]
     if loops:

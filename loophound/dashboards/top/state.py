@@ -51,6 +51,7 @@ class LoopFigures:
     state: LoopState = LoopState.UNKNOWN
     lag_s: float = 0.0
     line: Place | None = None
+    holder: Place | None = None  # where another thread is, which keeps this one from running
     request: Request | None = None
     lags: Timeline = field(default_factory=Timeline)
     busy: Timeline = field(default_factory=Timeline)
@@ -76,6 +77,7 @@ class LoopFigures:
         self.told_for_s, self.told_at_s = number(message.get("for_s")) or 0.0, now_s
         self.lag_s = number(message.get("lag_s")) or 0.0
         self.line = place_of(message.get("line"))
+        self.holder = place_of(message.get("other_thread"))
         self.request = request_of(message.get("request"))
         self.lags.note(now_s, self.lag_now_s(now_s))
 
@@ -184,7 +186,7 @@ class Worker:
         if self.gone:
             self.requests, self.tasks, self.task_lines, self.executors = None, 0, (), ()
             for loop in self.loops.values():
-                loop.state, loop.line, loop.request = LoopState.GONE, None, None
+                loop.state, loop.line, loop.holder, loop.request = LoopState.GONE, None, None, None
                 loop.told_for_s, loop.told_at_s, loop.lag_s = 0.0, now_s, 0.0
 
     def measure(self, message: Mapping[str, Any], now_s: float) -> None:

@@ -73,6 +73,8 @@ def state_words(loop: LoopFigures, now_s: float) -> tuple[str, list[Span]]:
         spans: list[Span] = []
         if loop.line is not None:
             spans += [("by ", ""), (place(loop.line), STRONG)]
+        elif loop.holder is not None:
+            spans += [("by another thread, ", ""), (place(loop.holder), STRONG)]
         if loop.request is not None:
             asked = safe(f"{loop.request.method} {loop.request.path}")
             spans += [(" in " if spans else "in ", ""), (asked, STRONG)]

@@ -66,8 +66,10 @@ def test_a_line_names_who_blocks_which_worker() -> None:
 
 
 def test_a_line_tells_of_a_worker_that_is_gone() -> None:
-    gone = worker(1, "gone", why="killed by SIGKILL")
-    assert plain.summary(dashboard(hello(), worker(0), state(0), gone)).startswith("worker 1 killed by SIGKILL, lag")
+    gone = worker(1, "gone", why="it was killed by SIGKILL")
+    assert plain.summary(dashboard(hello(), worker(0), state(0), gone)).startswith(
+        "worker 1 was killed by SIGKILL, lag"
+    )
 
 
 def test_lines_come_once_a_second_also_without_a_word() -> None:

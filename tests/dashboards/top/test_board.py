@@ -75,14 +75,14 @@ def test_times_of_the_feed_are_told_by_the_readers_clock() -> None:
 
 def test_a_worker_that_was_killed_and_replaced() -> None:
     made = board(hello(), worker(1), state(1), snapshot(1))
-    made.feed(worker(1, "gone", why="killed by SIGKILL"), NOW_S)
+    made.feed(worker(1, "gone", why="it was killed by SIGKILL"), NOW_S)
     assert (made.workers[0].gone, made.loops()[0].state, made.requests()) == (True, LoopState.GONE, None)
     made.feed(snapshot(1), NOW_S)  # its last words come late
     made.feed(state(1), NOW_S)
     assert (made.workers[0].gone, made.requests()) == (True, None)
     made.feed(worker(1, "starting", pid=99), NOW_S + 1)
     [one] = made.workers
-    assert (one.pid, one.state, one.former_pid, one.former_why) == (99, "starting", 72, "killed by SIGKILL")
+    assert (one.pid, one.state, one.former_pid, one.former_why) == (99, "starting", 72, "it was killed by SIGKILL")
     assert one.loops == {}
 
 

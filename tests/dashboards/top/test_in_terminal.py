@@ -195,7 +195,7 @@ def test_of_several_servers_one_is_chosen(feed: FakeFeed, terminal: Open, tmp_pa
 def test_a_worker_killed_and_replaced_is_told(feed: FakeFeed, terminal: Open) -> None:
     screen = terminal(120, 40)
     screen.wait_for("BLOCKED")
-    feed.send(worker(1, "gone", why="killed by SIGKILL"))
-    screen.wait_for("gone  killed by SIGKILL", without="BLOCKED")
+    feed.send(worker(1, "gone", why="it was killed by SIGKILL"))
+    screen.wait_for("gone  it was killed by SIGKILL", without="BLOCKED")
     feed.send(worker(1, "ready", pid=99), state(1, pid=99))
     screen.wait_for("worker 1  pid 99", "72 was killed by SIGKILL")

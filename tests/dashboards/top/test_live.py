@@ -130,6 +130,28 @@ def test_who_blocks_is_shown_while_it_lasts(way: str, server: Server, terminal: 
     screen.wait_for("ENDED 0")
 
 
+@pytest.mark.parametrize(
+    ("way", "shown", "cause"),
+    [
+        ("imports", "in imports in GET /imports", "import"),
+        ("collects", "in collects in GET /collects", "gc"),
+        ("lets_another_thread_compute", "by another thread, blocking_app.py", "contention"),
+        ("floods", "in little in GET /floods", "flood"),
+    ],
+)
+def test_what_else_can_hold_a_loop(way: str, shown: str, cause: str, server: Server, terminal: Open) -> None:
+    screen = terminal([*LOOPHOUND, "top"], 120, 40, server.folder)
+    screen.wait_for("live", "req/s")
+    for _ in range(ATTEMPTS):  # where others take the CPU, it is starved
+        server.block(way, BLOCKED_S)
+        with contextlib.suppress(AssertionError):
+            screen.wait_for("BLOCKED ", shown, within_s=6.0)
+            screen.wait_for("live", f" {cause} ", within_s=6.0)
+            break
+    else:
+        pytest.fail(f"{way} never showed:\n{screen.screen()}")
+
+
 def blocked(screen: Tmux, server: Server, way: str) -> str:
     """The screen while it shows who blocks. Where others take the CPU, a loop that computes is starved: try again."""
     for _ in range(ATTEMPTS):

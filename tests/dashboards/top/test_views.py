@@ -106,8 +106,8 @@ def test_what_the_link_and_silence_say() -> None:
 
 def test_a_worker_killed_and_replaced_shows() -> None:
     made = board(hello(), worker(0), state(0), worker(1), state(1))
-    made.feed(worker(1, "gone", why="killed by SIGKILL"), NOW_S)
-    assert "gone  killed by SIGKILL now" in shown(frame(scene(made), 80, 24))
+    made.feed(worker(1, "gone", why="it was killed by SIGKILL"), NOW_S)
+    assert "gone  it was killed by SIGKILL now" in shown(frame(scene(made), 80, 24))
     made.feed(worker(1, "ready", pid=99), NOW_S)
     made.feed(state(1, pid=99), NOW_S)
     assert "new now: 72 was killed by SIGKILL" in shown(frame(scene(made), 80, 24))

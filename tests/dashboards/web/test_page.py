@@ -113,7 +113,7 @@ def test_it_fits_a_phone_and_pauses(feed: FakeFeed, url: str) -> None:
         browser.wait_for("document.querySelector('#verdict').textContent === 'ok'")
         assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         browser.evaluate("document.querySelector('#pause').click()")
-        feed.send(blocked(0, 5.0), worker(1, "gone", why="killed by SIGKILL"))
+        feed.send(blocked(0, 5.0), worker(1, "gone", why="it was killed by SIGKILL"))
         browser.evaluate("new Promise((done) => setTimeout(done, 600))")
         assert browser.evaluate("document.querySelector('#verdict').textContent") == "ok"
         browser.evaluate("document.querySelector('#pause').click()")

@@ -131,8 +131,8 @@ def _state(scene: Scene, worker: Worker, loop: LoopFigures | None, width: int) -
     spans += [("  ", ""), *about]
     if not loop.state.is_trouble:
         if worker.former_pid is not None and now_s - worker.since_s < NEWS_S:
-            became = safe(worker.former_why or "gone", 40)
-            spans.append((f"new {ago(now_s - worker.since_s)}: {worker.former_pid} was {became}", WARN))
+            became = safe((worker.former_why or "has ended").removeprefix("it "), 40)
+            spans.append((f"new {ago(now_s - worker.since_s)}: {worker.former_pid} {became}", WARN))
         elif worker.state != "ready":
             spans.append((safe(worker.state, 20), WARN))
     return _padded(spans, width, look)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from loophound.dashboards.top.look import DIM, FOCUSED_FRAME, SELECTED, STRONG, Look, Span, box, fit, line, meter
@@ -106,5 +107,7 @@ def _cells(scene: Scene, item: Item, columns: list[tuple[Column, int]], share: f
             spans.append((f"{share:5.0%}", DIM))
             continue
         text, style = column.cell(item, scene.now_s)
+        if column.place and cell_len(text) > width:
+            text = text.partition(" in ")[0]
         spans.append((fit(text, width, look, right=column.right), style))
     return spans

@@ -149,7 +149,7 @@ function showNotice() {
   const words = [];
   if (model.gone) words.push(`The server is gone (${model.gone}); waiting for it to come back.`);
   else if (silent > SILENT_S) words.push(`No word for ${duration(silent)}.`);
-  for (const worker of gone) words.push(`Worker ${worker.worker} (pid ${worker.pid}) is gone: ${worker.why}.`);
+  for (const worker of gone) words.push(`Worker ${worker.worker} (pid ${worker.pid}) ${worker.why.replace(/^it /, "")}.`);
   if (dropped) words.push(`${number(dropped)} records were dropped on the way.`);
   byId("notice").hidden = words.length === 0;
   showText(byId("notice"), words.join(" "));

@@ -205,6 +205,7 @@ const HANDLERS = {
     loop.since = model.now() - (message.for_s || 0);
     loop.lag = message.lag_s;
     loop.line = message.line || null;
+    loop.holder = message.other_thread || null;
     loop.request = message.request || null;
     const late = ["blocked", "stopped", "starved"].includes(message.state);
     model.addPoint(loop, model.now(), late ? Math.max(message.for_s || 0, message.lag_s || 0) : message.lag_s);

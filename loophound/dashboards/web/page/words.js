@@ -51,7 +51,8 @@ export function subject(stall) {
 
 // "BLOCKED 1.4 s by app.py:44 in show in GET /x"
 export function verdict(loop, forSeconds) {
-  const who = loop.line ? ` by ${place(loop.line)}` : "";
+  const holder = loop.holder ? ` by another thread, ${place(loop.holder)}` : "";
+  const who = loop.line ? ` by ${place(loop.line)}` : holder;
   const where = loop.request ? ` in ${request(loop.request)}` : "";
   switch (loop.state) {
     case "blocked": return `BLOCKED ${duration(forSeconds)}${who}${where}`;
