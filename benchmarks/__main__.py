@@ -11,6 +11,7 @@ COMMANDS = (
     ("peers.py", "--write"),
     ("detection_cost.py", "--write"),
     ("feed_cost.py", "--write"),
+    ("top_cost.py", "--write"),
     ("loop_cost.py", "--write"),
     ("outside_walk.py",),
 )
