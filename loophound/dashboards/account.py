@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loophound.dashboards.stacks import shorten
 from loophound.dashboards.wording import count, duration, full_place, place, request, safe
-from loophound.detector.records import Cause, Evidence, Place, Stall
+from loophound.detector.records import Cause, Evidence, OtherThread, Place, Stall
 from loophound.source import SourceLines
 
 NOBODY = "no line of the loop's code is to blame"
@@ -74,7 +74,7 @@ def subject(stall: Stall) -> str:
     if stall.culprit is not None:
         return place(stall.culprit)
     if stall.other_thread is not None:
-        return f"thread {safe(stall.other_thread.name or '?', 60)} at {place(stall.other_thread)}"
+        return f"{_thread(stall.other_thread)} at {place(stall.other_thread)}"
     return _SUBJECTS.get(stall.cause, "no line known")
 
 
@@ -101,7 +101,12 @@ def _contention(stall: Stall) -> str:
     other = stall.other_thread
     if other is None:
         return "another thread held the GIL"
-    return f"thread {safe(other.name or '?', 60)} held the GIL at {full_place(other)}"
+    return f"{_thread(other)} held the GIL at {full_place(other)}"
+
+
+def _thread(other: OtherThread) -> str:
+    """It has no name where it was seen from outside alone and had ended when it could be asked."""
+    return f"thread {safe(other.name, 60)}" if other.name else "another thread"
 
 
 def _starved(stall: Stall) -> str:

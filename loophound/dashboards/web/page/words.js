@@ -40,7 +40,7 @@ export function request(asked) {
 export function subject(stall) {
   if (stall.culprit) return place(stall.culprit);
   const thread = stall.other_thread;
-  if (stall.cause === "contention" && thread) return `thread ${thread.name || "?"}: ${place(thread)}`;
+  if (stall.cause === "contention" && thread) return `${thread.name ? `thread ${thread.name}` : "another thread"}: ${place(thread)}`;
   return {
     flood: "many short callbacks",
     starved: "the machine had no CPU to give",
