@@ -185,7 +185,7 @@ class Cycle:
     # -- receive
 
     async def receive(self) -> Message:
-        if self.upload is WHOLE:
+        if self.upload is WHOLE and self.answer is not COMPLETE:
             self.upload = GIVEN
             return {"type": "http.request", "body": self._take_body(), "more_body": False}
         return await self._receive_when_there()
@@ -202,7 +202,7 @@ class Cycle:
             if self.upload is ARRIVING and not self.body and self.answer in (AWAITED, HEADED):
                 self.connection.transport.write(heads.CONTINUE)
         while True:
-            if self.upload is CUT or (self.upload is GIVEN and self.answer in _OVER):
+            if self.upload is CUT or self.answer in _OVER:  # ASGI: also once the response is sent
                 return {"type": "http.disconnect"}
             if self.upload is WHOLE or self.upload is LAST:
                 self.upload = GIVEN if self.upload is WHOLE else CUT
@@ -212,8 +212,6 @@ class Cycle:
                     body = self._take_body()
                     self.connection.adjust_reading()
                     return {"type": "http.request", "body": body, "more_body": True}
-                if self.answer in _OVER:
-                    return {"type": "http.disconnect"}
             await self._news()
 
     async def _news(self) -> None:

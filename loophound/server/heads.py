@@ -158,12 +158,14 @@ class ResponseHeads:
                 else:
                     specials.append(line)  # type: ignore[arg-type]
         except TypeError:  # a pair that is no tuple (ASGI allows any iterable of two) cannot be looked up
-            return self.encode(status, _pairs(headers))
-        if specials is None:
-            return parts, None, False
-        if len(specials) == 1 and specials[0].kind is Kind.LENGTH:
-            return parts, specials[0].length, False
-        return self._steer(status, parts, specials)
+            pass
+        else:
+            if specials is None:
+                return parts, None, False
+            if len(specials) == 1 and specials[0].kind is Kind.LENGTH:
+                return parts, specials[0].length, False
+            return self._steer(status, parts, specials)
+        return self.encode(status, _pairs(headers))
 
     def length_line(self, length: int) -> bytes:
         """The content-length line together with the end of the head."""

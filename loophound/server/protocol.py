@@ -192,8 +192,8 @@ class HttpConnection(RequestReader):
     def _go_on(self) -> None:
         self.since_s = self.site.now_s
         incoming = self._incoming
-        if incoming is not None and incoming.answer is COMPLETE and incoming.upload is ARRIVING:
-            incoming.body = b""  # the rest of it is only skipped
+        if incoming is not None and incoming.answer is COMPLETE:
+            incoming.body = b""  # nobody will receive it, and the rest of it is only skipped
         if self.waiting:
             if self.flow.paused:
                 return  # the client does not read its answers; resume_writing() comes back here

@@ -223,6 +223,33 @@ def test_unread_body_is_skipped_before_the_next_request(serve: Any) -> None:
     assert client.get().response().status == 200
 
 
+def test_a_body_that_came_with_its_head_and_is_not_received_holds_up_nothing() -> None:
+    """One read may hold more of a body than may wait unread."""
+    _, connection, transport = connected(FakeLoop())
+    connection.data_received(post(b"Content-Length: 100000", body=b"x" * 100_000))
+    assert not transport.reading
+    assert connection.cycle is not None
+    with pytest.raises(StopIteration):
+        connection.cycle.run(apps.hello).send(None)
+    assert transport.reading
+
+
+def test_asgi_receive_after_the_response_says_disconnect(serve: Any) -> None:
+    """ASGI, "Disconnect - receive event": sent if receive is called after a response has been sent."""
+    saw: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await apps.respond(send)
+        saw.extend([(await receive())["type"], (await receive())["type"]])
+
+    client = serve(app).connect()
+    for request in (post(b"Content-Length: 0"), post(b"Content-Length: 3", body=b"abc")):
+        assert client.send(request).response().status == 200
+    wait_until(lambda: len(saw) == 4)
+    assert set(saw) == {"http.disconnect"}
+
+
 @pytest.mark.parametrize("protocol", [b"foo", b"websocket", b"h2c"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_unknown_upgrade_is_ignored_and_its_body_kept(serve: Any, protocol: bytes, chunked: bool) -> None:
