@@ -310,6 +310,19 @@ def test_a_client_that_does_not_answer_the_close_is_cut(serve: Any, monkeypatch:
     assert websocket.client.closed()
 
 
+def test_a_client_that_waits_for_the_end_after_a_violation_is_closed(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 6455, section 7.1.1: the server closes the connection first."""
+    monkeypatch.setattr("loophound.server.websocket.connection.SILENCE_S", 0.05)
+    running = serve(Recorder(), ws_max_size=10, timeout_keep_alive=0.1)
+    websocket = open_websocket(running)
+    websocket.send(frame(TEXT, b"longer than that"))
+    assert websocket.frame()[1][:2] == (1009).to_bytes(2, "big")
+    websocket.send(close_frame(1009))  # and its own end stays open
+    wait_until(lambda: not running.server._site_served.connections)  # type: ignore[union-attr]
+
+
 # -- TLS
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # How long the client's Close, or its end of the connection, is waited for.
 CLOSE_TIMEOUT_S = 5.0
+# A client that has said nothing for so long after our Close has read it, and may itself wait for the end.
+SILENCE_S = 1.0
 # Messages that the application has not received: reading pauses above so many bytes, whatever their number.
 QUEUE_HIGH_WATER_BYTES = 1_048_576
 JOINED_WRITE_BYTES = 65_536
@@ -292,6 +294,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Act on time-outs; called once a sweep."""
         if self.state is OPEN:
             self._keep_alive(now_s)
+        elif self.state is FAILED and now_s - max(self._since_s, self._heard_s) >= SILENCE_S:
+            self.transport.close()
         elif self.state not in (CONNECTING, DENYING) and now_s - self._since_s >= CLOSE_TIMEOUT_S:
             self.transport.abort()
 
