@@ -290,6 +290,8 @@ class RequestReader(asyncio.Protocol):
         persistent = parser.should_keep_alive() and site.keeps_alive
         # get_http_version() formats a string; a persistent request without Connection can only be 1.1.
         http_version = "1.1" if persistent and not marks else parser.get_http_version()
+        if marks:
+            marks.pop(b"connection", None)  # the parser has understood it
         if marks or self._host is None or method == "CONNECT" or http_version != "1.1":
             self._check_head(method, http_version)
         headers = self._headers
@@ -327,7 +329,7 @@ class RequestReader(asyncio.Protocol):
         cycle = Cycle(self, scope, self._target, persistent)  # type: ignore[arg-type]  # the other half completes it
         if site.timed:
             cycle.began_ns = monotonic_ns()
-        if marks or not persistent:
+        if marks or not persistent or http_version == "1.0":
             self._mark(cycle, http_version)
         self._target = b""
         self._headers = []
