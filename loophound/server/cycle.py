@@ -207,11 +207,10 @@ class Cycle:
             if self.upload is WHOLE or self.upload is LAST:
                 self.upload = GIVEN if self.upload is WHOLE else CUT
                 return {"type": "http.request", "body": self._take_body(), "more_body": False}
-            if self.upload is ARRIVING:
-                if self.body:
-                    body = self._take_body()
-                    self.connection.adjust_reading()
-                    return {"type": "http.request", "body": body, "more_body": True}
+            if self.upload is ARRIVING and self.body:
+                body = self._take_body()
+                self.connection.adjust_reading()
+                return {"type": "http.request", "body": body, "more_body": True}
             await self._news()
 
     async def _news(self) -> None:
