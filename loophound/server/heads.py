@@ -119,7 +119,9 @@ class ResponseHeads:
             line = self._learn(header)
             if isinstance(line, bytes):
                 self._extra += line
-            elif line.kind is Kind.SERVER or line.kind is Kind.DATE:
+            elif line.kind is Kind.SERVER:
+                own[line.kind] = own.get(line.kind, b"") + line.line  # several of it are sent as such
+            elif line.kind is Kind.DATE:
                 own[line.kind] = line.line
             else:
                 raise MessageError(f"the server writes {header[0].decode('latin-1').lower()} itself")

@@ -107,6 +107,8 @@ def test_headers_of_every_response() -> None:
     assert prefix_of(date_header=False) == [b"server: loophound"]
     assert prefix_of(server_header=False, headers=("X-A: b", "X-A:c ")) == [DATE, b"X-A: b", b"X-A: c"]
     assert prefix_of(headers=("Server: me", "Date: today")) == [b"Server: me", b"Date: today"]
+    assert prefix_of(headers=("Server: a", "server: b")) == [b"Server: a", b"server: b", DATE]
+
     # The application's own stand in the place of the server's, with all options.
     own = [(b"server", b"app"), (b"date", b"now")]
     assert prefix_of(own, server_header=False, date_header=False, headers=("X-A: b",)) == [
