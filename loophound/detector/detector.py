@@ -32,6 +32,7 @@ from loophound.detector.records import INNOCENT, BlockingCall, Cause, Place, Sna
 from loophound.detector.report import Arrival, Reporter, Scene, make_origin
 from loophound.detector.stream import Face, Stream, tell
 from loophound.errors import ConfigError
+from loophound.observer.memory import ProcessMemory
 from loophound.server.hooks import Exchange, Served
 from loophound.source import SourceLines
 from loophound.times import now_iso
@@ -359,6 +360,8 @@ class Detector:
         watched = kind(loop, base=base, threshold_ns=self.threshold_ns, slot=slot)
         served = self._served.get(id(loop))
         watched.exchanges = served.exchanges if served is not None else None
+        if self._link is not None:
+            watched.read_turns(ProcessMemory(self._link.memory), self._link.layout)
         self._loops.append(watched)
         if self._interrupter is not None:
             self._interrupter.watch(watched)

@@ -14,6 +14,8 @@ MOST_SAMPLES = 1024
 MOST_ACCOUNTS = 256
 MOST_GAPS = 256
 MOST_COLLECTIONS = 256
+# libuv keeps the time in milliseconds; asyncio has it exactly.
+TURN_ERROR_NS = 1_000_000
 
 
 class Span(NamedTuple):
@@ -47,21 +49,39 @@ class Episode:
     collections: list[Collected] = field(default_factory=list)
     accounts: list[Accounted] = field(default_factory=list)
     announced: bool = False
+    asked_ns: int | None = None  # when the loop was asked and did not answer
+    _turned_ns: int | None = None
     interruptions: dict[Hashable, str] = field(default_factory=dict)  # by unit of work: how, or that it failed
 
     @property
-    def began_ns(self) -> int:
-        """The best guess: between the last beat and the moment when the next was due. Of a time
-        in which nobody asked nothing is known, so it is not counted.
+    def turned_ns(self) -> int | None:
+        """When the loop began the turn that it did not end: by its own clock, where a sample has it.
+
+        A turn after the loop was to answer is another one, or a clock that the program had look again meanwhile.
         """
-        return (self.beat_ns + self.due_ns) // 2 + self.unasked_ns
+        latest_ns = max(self.due_ns, self.asked_ns or 0) + self.unasked_ns
+        turned_ns = self._turned_ns
+        return turned_ns if turned_ns is not None and turned_ns <= latest_ns else None
+
+    @property
+    def began_ns(self) -> int:
+        """When the loop's turn began; where that is not known the best guess, between the last beat and the
+        moment when the next was due. Of a time in which nobody asked nothing is known, so it is not counted.
+        """
+        turned_ns = self.turned_ns
+        return (self.beat_ns + self.due_ns) // 2 + self.unasked_ns if turned_ns is None else turned_ns
 
     @property
     def error_ns(self) -> int:
-        return (self.due_ns - self.beat_ns) // 2
+        return (self.due_ns - self.beat_ns) // 2 if self.turned_ns is None else TURN_ERROR_NS
 
     def add_sample(self, sample: Sampled) -> None:
         self.samples.append(sample)
+        turned_ns = sample.turned_ns
+        # Of a loop that rests the clock shows an earlier turn.
+        if turned_ns is not None and not sample.idle and self.beat_ns - TURN_ERROR_NS <= turned_ns <= sample.at_ns:
+            turned_ns = max(turned_ns, self.beat_ns)
+            self._turned_ns = turned_ns if self._turned_ns is None else min(self._turned_ns, turned_ns)
         if len(self.samples) > MOST_SAMPLES:
             del self.samples[1:-1:2]
 

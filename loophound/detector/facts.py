@@ -60,6 +60,15 @@ class LoopBeat(NamedTuple):  # as Ticked, made at each beat: a dataclass takes t
     process_cpu_ns: int
 
 
+class SeenAlive(NamedTuple):
+    """Nobody asked the loop, and yet it was seen that it turned at that moment, or had had nothing to do since."""
+
+    at_ns: int
+    cpu_ns: int
+    process_cpu_ns: int
+    lag_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class LoopStopped:
     """The loop's run ended; nothing of it is awaited any more."""
@@ -105,6 +114,7 @@ class Sampled:
     in_call: bool | None = None  # the instruction is one that can run C code; None when not known
     others: tuple[ThreadSampled, ...] = ()
     work: Work | None = None
+    turned_ns: int | None = None  # when the loop's turn began; None when it rested, or keeps it nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +135,4 @@ class Accounted:
     runqueue_ns: int
 
 
-Fact = LoopBeat | LoopStopped | Ticked | Sampled | Collected | Accounted
+Fact = LoopBeat | SeenAlive | LoopStopped | Ticked | Sampled | Collected | Accounted

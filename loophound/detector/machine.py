@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import cast
 
 from loophound.detector.episode import Episode, Span
-from loophound.detector.facts import Accounted, Collected, Fact, LoopBeat, LoopStopped, Sampled, Ticked
+from loophound.detector.facts import Accounted, Collected, Fact, LoopBeat, LoopStopped, Sampled, SeenAlive, Ticked
 from loophound.detector.frames import without_stand_ins
 from loophound.detector.stats import LoopStats
 
@@ -31,6 +31,10 @@ ALL_DEPRIVED = 0.8
 MOST_DICE = 0x7FFFFFFF
 IRREGULAR = 5 << 15
 ONGOING_NS = 1_000_000_000
+# In half intervals, by whether samples tell when a turn began: when the next beat is due after an answer, and
+# after the loop was seen to turn without being asked. What is asked at each tick is found late at the next one.
+ASKED_PACE = (2, 3)
+UNASKED_PACE = (2, 4)
 
 
 class State(Enum):
@@ -74,17 +78,22 @@ Event = StallWentOn | StallEnded
 
 
 class LoopMachine:
-    """Judges the silence of one loop. `threshold_ns` and `interval_ns` are fixed at start."""
+    """Judges the silence of one loop. `threshold_ns` and `interval_ns` are fixed at start.
+
+    `tells_turns` says that samples will have the time at which the loop's turn began. Then beats need not
+    bound it, and are due less often.
+    """
 
     def __init__(self, *, threshold_ns: int, interval_ns: int, beat: LoopBeat, stats: LoopStats | None = None) -> None:
         self.threshold_ns = threshold_ns
         self.interval_ns = interval_ns
         self.state = State.RESTING
+        self.tells_turns = False
         self._account: Accounted | None = None
-        self.episode = self._new_episode(beat)
+        self.episode = self._new_episode(beat, interval_ns)
         self._closing: list[Episode] = []
         self._ticked_ns = beat.at_ns
-        self._resting_ns = interval_ns
+        self._resting_ns = self._pace_ns = interval_ns
         self._dice = beat.at_ns & MOST_DICE
         self._paced_ns = interval_ns  # in what time the next tick was to come
         self._sampled_ns = 0
@@ -113,6 +122,11 @@ class LoopMachine:
         """When to look again: a loop that is late is looked at twice as often."""
         return self.interval_ns // 2 if self.watchful else self._resting_ns
 
+    @property
+    def longest_pace_ns(self) -> int:
+        """In what time after a beat the next one is due at the latest."""
+        return self.interval_ns * UNASKED_PACE[self.tells_turns] // 2
+
     def episode_at(self, at_ns: int) -> Episode | None:
         """The silence to which something at that time belongs."""
         return next(iter(self._episodes(Span(at_ns, at_ns + 1))), None)
@@ -128,8 +142,13 @@ class LoopMachine:
             unasked = self._asked_ns - self.episode.due_ns > SLACK_NS
             self.stats.answered(beat, beat.at_ns - (self.episode.due_ns if unasked else self._asked_ns))
             self._end_episode(beat)
-            self.episode = self._new_episode(beat)
-            self.state = State.RESTING
+            self._goes_on(beat, self.interval_ns * ASKED_PACE[self.tells_turns] // 2)
+            return ()
+        if kind is SeenAlive and self.state is State.RESTING:
+            alive = cast(SeenAlive, fact)
+            self.stats.answered(alive, alive.lag_ns)
+            # No silence ends: until then it turned, or had nothing to do.
+            self._goes_on(alive, self.longest_pace_ns)
             return ()
         match fact:
             case LoopStopped() if self.state is not State.STOPPED:
@@ -149,11 +168,18 @@ class LoopMachine:
                 pass  # an answer that was on its way when the watch ended
         return ()
 
+    def _goes_on(self, beat: LoopBeat | SeenAlive, pace_ns: int) -> None:
+        self._pace_ns = pace_ns
+        self.episode = self._new_episode(beat, pace_ns)
+        self.state = State.RESTING
+
     def _on_tick(self, tick: Ticked) -> Sequence[Command | Event]:
         commands = self._judge(tick, self._note_absence(tick))
         # A linear congruential generator, as in the example of C11, 7.22.2.2: it only has to have no short period.
         self._dice = (self._dice * 1_103_515_245 + 12_345) & MOST_DICE
-        self._resting_ns = self.interval_ns - self.interval_ns * (self._dice >> 16) // IRREGULAR
+        # The answer to a question is looked for sooner where questions are rare.
+        pace_ns = self._pace_ns if self.state is State.RESTING or not self.tells_turns else self.interval_ns
+        self._resting_ns = pace_ns - pace_ns * (self._dice >> 16) // IRREGULAR
         self._paced_ns = self.pace_ns
         return commands
 
@@ -172,7 +198,8 @@ class LoopMachine:
         ready = [e for e in self._closing if e.ended_ns is not None and tick.at_ns >= e.ended_ns + GRACE_NS]
         for episode in ready:
             self._closing.remove(episode)
-            out.append(StallEnded(episode))
+            if (episode.ended_ns or 0) - episode.began_ns >= self.threshold_ns:
+                out.append(StallEnded(episode))
         return out
 
     def _ask(self, late_ns: int) -> Sequence[AskForBeat]:
@@ -181,7 +208,7 @@ class LoopMachine:
         if late_ns < -self.interval_ns // 2:
             return ()
         self.state = State.ASKED
-        self._asked_ns = self.episode.due_ns + late_ns
+        self.episode.asked_ns = self._asked_ns = self.episode.due_ns + late_ns
         return _ASK
 
     def _advance(self, now_ns: int) -> list[Command | Event]:
@@ -240,10 +267,10 @@ class LoopMachine:
         known = self._closing if self.state is State.STOPPED else [*self._closing, self.episode]
         return [e for e in known if e.beat_ns < span.ended_ns and (e.ended_ns is None or span.began_ns < e.ended_ns)]
 
-    def _new_episode(self, beat: LoopBeat) -> Episode:
+    def _new_episode(self, beat: LoopBeat | SeenAlive, pace_ns: int) -> Episode:
         return Episode(
             beat_ns=beat.at_ns,
-            due_ns=beat.at_ns + self.interval_ns,
+            due_ns=beat.at_ns + pace_ns,
             cpu_ns=beat.cpu_ns,
             process_cpu_ns=beat.process_cpu_ns,
             accounts=[self._account] if self._account is not None else [],
@@ -254,7 +281,9 @@ class LoopMachine:
         episode.ended_ns = fact.at_ns
         episode.ended_cpu_ns = fact.cpu_ns
         episode.ended_process_cpu_ns = fact.process_cpu_ns
-        if fact.at_ns - episode.began_ns >= self.threshold_ns:
+        # Samples on their way may show that it began earlier: it is measured when they are in.
+        least_ns = episode.beat_ns + episode.unasked_ns if self.tells_turns else episode.began_ns
+        if fact.at_ns - least_ns >= self.threshold_ns:
             self._closing.append(episode)
 
 

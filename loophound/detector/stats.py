@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import log10
 
-from loophound.detector.facts import LoopBeat
+from loophound.detector.facts import LoopBeat, SeenAlive
 
 # From 10 µs to 1000 s, a tenth of a decade each: a percentile is at most a quarter too high, and never too low.
 LEAST_NS = 10_000
@@ -77,7 +77,7 @@ class LoopStats:
 
     def clear(self) -> None:
         """Begin anew."""
-        self._last = LoopBeat(0, 0, 0)
+        self._last: LoopBeat | SeenAlive = LoopBeat(0, 0, 0)
         self.lag = Histogram()  # from the question to the answer
         self.watched_ns = 0
         self.cpu_ns = 0
@@ -89,7 +89,7 @@ class LoopStats:
         """A run begins; the time since the one before does not count."""
         self._last = beat
 
-    def answered(self, beat: LoopBeat, lag_ns: int) -> None:
+    def answered(self, beat: LoopBeat | SeenAlive, lag_ns: int) -> None:
         """A beat, and for how long the loop had been asked, or due, by then."""
         if not self._last.at_ns:  # it was cleared while the question was on its way
             self._last = beat

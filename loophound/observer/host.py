@@ -28,6 +28,8 @@ from loophound.times import now_iso
 
 MOST_PACKETS_AT_ONCE = 64
 ENDING_MS = 500
+LONGEST_PAUSE_MS = 1000.0
+NEVER_NS = 1 << 62
 STATE_PAUSE_NS = 250_000_000
 STATES_IN_A_STEP = round(HISTORY_STEP_S * 1e9 / STATE_PAUSE_NS)
 # Terminals, timeout(1) and service managers signal whole groups of processes. The observer
@@ -83,6 +85,8 @@ class Host:
             self.listen(settings.listener, self._accept)
         if settings.control >= 0:
             self._control = Control(self, socket.socket(fileno=settings.control))
+        if max(settings.control, settings.feed, settings.metrics, settings.web) < 0:
+            self._state_ns = NEVER_NS  # there is nobody to tell
 
     def run(self) -> None:
         for number in IGNORED:
@@ -142,7 +146,7 @@ class Host:
     def _turn(self) -> None:
         now_ns = time.monotonic_ns()
         next_ns = min([self._state_ns, *(watched.look_ns for watched in self.watched)])
-        for descriptor, _ in self._poller.poll(max(0, next_ns - now_ns) / 1e6):
+        for descriptor, _ in self._poller.poll(min(LONGEST_PAUSE_MS, max(0, next_ns - now_ns) / 1e6)):
             handler = self._handlers.get(descriptor)
             if handler is not None:  # else one before it has closed this one
                 handler()

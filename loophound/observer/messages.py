@@ -48,6 +48,7 @@ class Encoder:
             "waiting": [sample.waiting.syscall, sample.waiting.target] if sample.waiting else None,
             "runnable": sample.runnable,
             "stopped": sample.stopped,
+            "turned_ns": sample.turned_ns,
             "others": [[o.native_id, o.name, o.cpu_ns, o.frames, o.runqueue_ns] for o in sample.others],
         }
         return json.dumps(body, separators=(",", ":")).encode()
@@ -89,6 +90,7 @@ class Decoder:
             waiting=Waiting(*waiting) if waiting else None,
             runnable=fields["runnable"],
             stopped=fields["stopped"],
+            turned_ns=fields["turned_ns"],
             others=tuple(
                 ThreadSampled(native_id, name, cpu_ns, tuple(CodeFrame(*frame) for frame in frames), runqueue_ns)
                 for native_id, name, cpu_ns, frames, runqueue_ns in fields["others"]

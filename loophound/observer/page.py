@@ -11,7 +11,6 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterator
 
 SLOTS = 32
 HEADER_WORDS = 8
@@ -20,7 +19,7 @@ SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
 
 _TICKED, _WANTED = range(2)  # the header
 _GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET, _LAG = range(10)
-_AIM_BEAT, _AIM_UNIT, _AIM_TURN = range(10, 13)
+_AIM_BEAT, _AIM_UNIT, _AIM_TURN, _TURN_PLACE, _FLOAT_TYPE, _PACE = range(10, 16)
 _NAMES = 16  # the second half of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
 
@@ -112,6 +111,30 @@ class Slot:
         self._words[_LAG] = value
 
     @property
+    def turn_place(self) -> int:
+        """The address at which the loop keeps when its turn began (observer/turns.py); 0 when not known."""
+        return int(self._words[_TURN_PLACE])
+
+    @property
+    def float_type(self) -> int:
+        """The address of Python's float."""
+        return int(self._words[_FLOAT_TYPE])
+
+    @property
+    def pace_ns(self) -> int:
+        """In what time after a beat the next one is due."""
+        return int(self._words[_PACE])
+
+    @pace_ns.setter
+    def pace_ns(self, value: int) -> None:
+        self._words[_PACE] = value
+
+    def keeps_time_at(self, place: int) -> None:
+        """The loop's turns can be read at this address, or at 0 no longer."""
+        self._words[_FLOAT_TYPE] = id(float)
+        self._words[_TURN_PLACE] = place
+
+    @property
     def aim(self) -> tuple[int, int, int]:
         """Whom the observer's signal was to interrupt: the beat since which it blocks, its unit and its turn."""
         return int(self._words[_AIM_BEAT]), int(self._words[_AIM_UNIT]), int(self._words[_AIM_TURN])
@@ -136,6 +159,7 @@ class Slot:
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
+        words[_TURN_PLACE] = words[_PACE] = 0
         words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = 0
         self.names = ("", "")
         words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
@@ -157,6 +181,7 @@ class Page:
         self._map = mmap.mmap(descriptor, SIZE_BYTES)
         self._words = memoryview(self._map).cast("q")
         self.slots = [Slot(self._words, index) for index in range(SLOTS)]
+        self._generations = self._words[HEADER_WORDS + _GENERATION :: SLOT_WORDS]
         self._generation = 0
         self._lock = threading.Lock()
 
@@ -199,12 +224,13 @@ class Page:
                     return slot
         return None
 
-    def live(self) -> Iterator[Slot]:
-        return (slot for slot in self.slots if slot.generation)
+    def live(self) -> list[Slot]:
+        return [slot for slot, generation in zip(self.slots, self._generations.tolist(), strict=False) if generation]
 
     def close(self) -> None:
         """Let go of the memory; the descriptor stays the caller's to close."""
         for slot in self.slots:
             slot.close()
+        self._generations.release()
         self._words.release()
         self._map.close()

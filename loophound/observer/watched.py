@@ -33,6 +33,7 @@ from loophound.observer.messages import Encoder, greeting
 from loophound.observer.page import ON_ASYNCIO, ON_TRIO, Page, Slot
 from loophound.observer.request import ScopeReader, Served
 from loophound.observer.states import LoopState, judge
+from loophound.observer.turns import turn_began_ns
 from loophound.observer.walk import Thread, Walk, Walker
 from loophound.times import iso_of
 
@@ -85,8 +86,8 @@ class Watched:
         self.channel = channel
         self.look_ns = 0  # when to look again
         self._page = Page(descriptors.page)
-        memory, layout = ProcessMemory(descriptors.memory), Layout.from_json(attachment.layout)
-        self._walker, self._scopes = Walker(memory, layout), ScopeReader(memory, layout)
+        self._memory, layout = ProcessMemory(descriptors.memory), Layout.from_json(attachment.layout)
+        self._walker, self._scopes = Walker(self._memory, layout), ScopeReader(self._memory, layout)
         self._sights: dict[int, Sight] = {}
         self._announcer = Announcer(attachment)
         self._encoder = Encoder()
@@ -98,18 +99,23 @@ class Watched:
         self._dropped = 0
         enlarge(channel)
         channel.setblocking(False)
-        self._resting_ns = max(2_000_000, attachment.interval_ns * 3 // 2)
+        self._next_ns = 0  # when to look again, while nobody is overdue
+        self._patience_ns = max(attachment.interval_ns, attachment.threshold_ns * 3 // 10)
+        self._resting_ns = attachment.interval_ns * 3
         self._alert_ns = max(LOWEST_PAUSE_NS, attachment.interval_ns // 4)
         self._send(greeting())
 
     def look_again(self, now_ns: int) -> None:
         """Look, where it is time to."""
         if now_ns >= self.look_ns:
-            self.look_ns = now_ns + (self._alert_ns if self.look(now_ns) else self._resting_ns)
+            # A loop that starts meanwhile tells nobody.
+            self._next_ns = now_ns + self._resting_ns
+            overdue = self.look(now_ns)
+            self.look_ns = now_ns + self._alert_ns if overdue else max(self._next_ns, now_ns + LOWEST_PAUSE_NS)
 
     @property
     def slots(self) -> list[Slot]:
-        return list(self._page.live())
+        return self._page.live()
 
     def want(self, wanted: bool) -> None:
         """Tell the process whether somebody reads the figures of its requests and tasks."""
@@ -134,11 +140,11 @@ class Watched:
         attachment = self.attachment
         loop, thread = names_of(slot, attachment.pid)
         beat_ns = slot.beat_ns
-        late_ns = now_ns - beat_ns - attachment.interval_ns
+        late_ns = now_ns - beat_ns - self._pace_ns(slot)
         sight = self._sights.get(slot.index)
         episode = sight.episode if sight is not None and sight.episode.beat_ns == beat_ns else None
-        late = late_ns >= max(attachment.interval_ns, attachment.threshold_ns // 5)
-        began_ns = beat_ns + attachment.interval_ns // 2
+        late = late_ns >= self._patience_ns
+        began_ns = beat_ns + self._pace_ns(slot) // 2 if episode is None else episode.began_ns
         state = judge(
             now_ns - began_ns,
             threshold_ns=attachment.threshold_ns,
@@ -273,19 +279,20 @@ class Watched:
 
     def _look_at(self, slot: Slot, now_ns: int) -> bool:
         generation, beat_ns = slot.generation, slot.beat_ns
-        interval_ns = self.attachment.interval_ns
-        late_ns = now_ns - beat_ns - interval_ns
+        interval_ns, pace_ns = self.attachment.interval_ns, self._pace_ns(slot)
+        late_ns = now_ns - beat_ns - pace_ns
         sight = self._sights.get(slot.index)
         if sight is not None and sight.generation != generation:
             self._sights.pop(slot.index).close()
             sight = None
-        if late_ns < max(interval_ns, self.attachment.threshold_ns // 5):
+        if late_ns < self._patience_ns:
+            self._next_ns = min(self._next_ns, beat_ns + pace_ns + self._patience_ns)
             return False
         if sight is None:
             probe = self._probe(slot.native_id)
             sight = self._sights[slot.index] = Sight(generation, Episode(0, 0), probe)
         if sight.episode.beat_ns != beat_ns:
-            sight.episode = Episode(beat_ns, beat_ns + interval_ns)
+            sight.episode = Episode(beat_ns, beat_ns + pace_ns)
             sight.sampled_ns = sight.told_ns = 0
             sight.served = None
         if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
@@ -296,6 +303,9 @@ class Watched:
         if 0 < self.attachment.limit_ns <= late_ns:
             self._interrupt(slot, sight, now_ns)
         return True
+
+    def _pace_ns(self, slot: Slot) -> int:
+        return slot.pace_ns or self.attachment.interval_ns
 
     def _probe(self, native_id: int) -> ThreadProbe:
         return ThreadProbe(native_id, str(self.attachment.pid), self.attachment.runtime)
@@ -323,6 +333,7 @@ class Watched:
             runnable=runnable,
             stopped=sight.probe.is_stopped(),
             others=self._others(slot, sight),
+            turned_ns=turn_began_ns(self._memory, slot),
         )
         sight.episode.add_sample(sample)
         if self._send(self._encoder.encode(slot.index, sight.generation, sample, self._dropped)):

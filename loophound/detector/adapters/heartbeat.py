@@ -7,6 +7,7 @@ times a second. A ping by call_soon_threadsafe reaches every loop, uvloop includ
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
 import threading
 import time
@@ -14,8 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
 
-from loophound.detector.facts import LoopBeat, LoopStopped
-from loophound.observer.page import Slot
+from loophound.detector.adapters.turns import UvTime, place_in_frame, uv_time
+from loophound.detector.facts import LoopBeat, LoopStopped, SeenAlive
+from loophound.observer.layout import Layout
+from loophound.observer.memory import ProcessMemory
+from loophound.observer.page import ON_ASYNCIO, ON_UVLOOP, Slot
+from loophound.observer.turns import MS_NS, turn_began_ns
 from loophound.server.hooks import Exchange
 
 NEVER_NS = 1 << 62
@@ -23,6 +28,8 @@ NEVER_NS = 1 << 62
 # connection a turn (measured: a dozen were all read after 16 turns, eight after 8), and asyncio
 # queues the callbacks of ready sockets behind what call_soon has put there already.
 SETTLING_TURNS = 16
+# A thread that used no more of the time since the last look may have been waiting for events all the time.
+HARDLY_RAN = 0.05
 Exchanges = Callable[[], Iterable[Exchange]]
 
 
@@ -60,11 +67,90 @@ class WatchedLoop:
         self.late_ns = 0  # when it had last answered after a silence that may have been a stall
         self._threshold_ns = threshold_ns
         self._stopped = False
+        self._memory: tuple[ProcessMemory, Layout] | None = None
+        self._uv_time: UvTime | None = None
+        self._uv_ms = 0
+        self._looked = (0, 0)  # when it was last looked at without asking, and the thread's CPU time
+        self._rested_cpu_ns = -1  # the thread's CPU time when it was seen waiting for events
+        self.tells_turns = False  # samples have the time at which its turn began
         self.first_beat = self._now()
         self.answered_ns = self.first_beat.at_ns
         if slot is not None:
             slot.names = (self.loop_name, self.thread_name)
             slot.base, slot.beat_ns = base, self.first_beat.at_ns
+
+    def read_turns(self, memory: ProcessMemory, layout: Layout) -> None:
+        """Find out when the loop's turns begin by reading its memory. On the loop's own thread."""
+        self._memory = memory, layout
+        if self.slot is not None and self.slot.kind == ON_UVLOOP:
+            self._uv_time = uv_time(self.loop, memory)
+            if self._uv_time is not None:
+                self.slot.keeps_time_at(self._uv_time.place)
+                self.tells_turns = True
+
+    def pace(self, pace_ns: int) -> None:
+        """Beats are due that often."""
+        if self.slot is not None:
+            self.slot.pace_ns = pace_ns
+
+    def rests(self, now_ns: int) -> bool:
+        """Whether its thread has not run since it was seen waiting for events. Called by the watchdog."""
+        if self.cpu_ns() != self._rested_cpu_ns or self._stopped:
+            return False
+        self.answered_ns = now_ns
+        if self.slot is not None:
+            self.slot.beat_ns = now_ns
+        return True
+
+    def rested(self, at_ns: int) -> SeenAlive:
+        """That it rested until then."""
+        return SeenAlive(at_ns, self._rested_cpu_ns, time.process_time_ns(), 0)
+
+    def seen_alive(self, now_ns: int, fresh_ns: int, waits_for_events: Callable[[], bool]) -> SeenAlive | None:
+        """What shows that it turns, or has had nothing to do, without asking it. Called by the watchdog.
+
+        It turned if the time of its turn is a new one, and younger than `fresh_ns`. How old a turn is when
+        somebody looks is distributed as what is left of it, which is what an answer would have taken. It rests
+        as long as its thread has used no CPU at all since it was seen waiting for events.
+        """
+        cpu_ns = self.cpu_ns()
+        if cpu_ns is None or self.machinery is None or not self.check():
+            return None
+        if cpu_ns == self._rested_cpu_ns:
+            return self._alive(now_ns, cpu_ns, 0)
+        (looked_ns, cpu_before_ns), self._looked = self._looked, (now_ns, cpu_ns)
+        if self._uv_time is not None:
+            turn_ms, self._uv_ms = self._uv_ms, self._uv_time.ms()
+            lag_ns = now_ns - self._uv_ms * MS_NS
+            if turn_ms != self._uv_ms and lag_ns < fresh_ns:
+                return self._alive(now_ns - max(0, lag_ns), cpu_ns, max(0, lag_ns))
+        hardly_ran = cpu_ns - cpu_before_ns < (now_ns - looked_ns) * HARDLY_RAN
+        # The thread may wait for the GIL by now, but has done nothing yet.
+        if hardly_ran and self._stands_idle() and waits_for_events() and self.cpu_ns() == cpu_ns:
+            self._rested_cpu_ns = cpu_ns
+            return self._alive(now_ns, cpu_ns, 0)
+        return None
+
+    def turned_ns(self) -> int | None:
+        """When the turn began in which the loop is, where that can be read."""
+        if self._memory is None or self.slot is None:
+            return None
+        return turn_began_ns(self._memory[0], self.slot)
+
+    def _stands_idle(self) -> bool:
+        """Whether the stack ends where the loop waits for events. A callback in C shows no frame of its own."""
+        frame = sys._current_frames().get(self.ident)
+        if frame is None or self.slot is None:
+            return False
+        if self.slot.kind == ON_UVLOOP:
+            return frame.f_code is self.machinery
+        return self.slot.kind == ON_ASYNCIO and frame.f_code.co_filename == selectors.__file__
+
+    def _alive(self, at_ns: int, cpu_ns: int, lag_ns: int) -> SeenAlive:
+        self.answered_ns = at_ns
+        if self.slot is not None:
+            self.slot.beat_ns = at_ns
+        return SeenAlive(at_ns, cpu_ns, time.process_time_ns(), lag_ns)
 
     @staticmethod
     def name_of(loop: object) -> str:
@@ -91,6 +177,7 @@ class WatchedLoop:
         frame = sys._getframe(1)
         if self.machinery is not frame.f_code or self.base != depth_of(frame):
             self.machinery, self.base = frame.f_code, depth_of(frame)
+            self._find_turn(frame)
         self.answers.append(beat)
         self._note(beat.at_ns)
         slot = self.slot
@@ -98,6 +185,13 @@ class WatchedLoop:
             slot.base, slot.beat_ns = self.base, beat.at_ns
         if beat.at_ns - self.due_ns > self._threshold_ns // 2 and self.exchanges is not None:
             self._settle(SETTLING_TURNS, beat.at_ns, self.present())
+
+    def _find_turn(self, caller: FrameType) -> None:
+        if self.slot is not None and self._memory is not None and self.slot.kind == ON_ASYNCIO:
+            memory, layout = self._memory
+            place = place_in_frame(caller, layout, memory)
+            self.slot.keeps_time_at(place)
+            self.tells_turns = place != 0
 
     def stop(self) -> None:
         """The run ended, or the watch of it: the first call counts, from whichever thread."""

@@ -70,7 +70,7 @@ class ObserverLink:
         self._decoder = Decoder()
         with contextlib.ExitStack() as undo:
             try:
-                layout = self._layout = calibrate()
+                layout = self.layout = calibrate()
                 self.memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
                 undo.callback(os.close, self.memory)
                 self.page = Page.create()
@@ -177,10 +177,10 @@ class ObserverLink:
 
     def turn_of(self, slot: Slot | None) -> int:
         """Which callback runs in the loop's thread, as `Sampled.turn` has it."""
-        if slot is None or self._layout.state_turn == ABSENT:
+        if slot is None or self.layout.state_turn == ABSENT:
             return 0
         try:
-            return int(WORD.unpack(os.pread(self.memory, WORD.size, slot.thread_state + self._layout.state_turn))[0])
+            return int(WORD.unpack(os.pread(self.memory, WORD.size, slot.thread_state + self.layout.state_turn))[0])
         except (OSError, struct.error):  # the thread has ended
             return 0
 

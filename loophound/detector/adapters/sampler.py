@@ -73,6 +73,7 @@ class Sampler:
             in_call=known[-1][2],
             others=self._others(watched) if others else (),
             work=work_of(task) if task is not None else None,
+            turned_ns=watched.turned_ns(),
         )
 
     def close(self) -> None:

@@ -39,6 +39,8 @@ STOPPING_S = 2.0
 THOROUGH_EVERY = 10  # ticks
 FEW_SAMPLES = 8
 MOST_STATS = 64
+MOST_RESTS = 8
+WAITS_FOR_EVENTS = frozenset({"epoll_wait", "epoll_pwait", "epoll_pwait2"})
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Watch:
     loop: WatchedLoop
     machine: LoopMachine
     probe: ThreadProbe | None = None  # opened at the first tick: short runs need none
+    rested_ns: int = 0  # when it was last seen at rest, and the machine was not told
     begun_ns: int = 0  # the last beat before the stall whose beginning was told
     nameless: set[object] = field(default_factory=set)  # units whose task was sought in vain
 
@@ -92,6 +95,7 @@ class Watchdog(threading.Thread):
         self._deprived_ns = 0
         self._failed = False
         self._ticks = 0
+        self._rests = 0
         self._ticked_ns = 0
         self._paced_ns = interval_ns
         # Told of a stall while it lasts, with the loop's last beat; must not wait.
@@ -143,6 +147,8 @@ class Watchdog(threading.Thread):
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
                     self._paced_ns = min(watch.machine.pace_ns for watch in self._watches)
                     time.sleep(self._paced_ns / 1e9)
+                    if self._all_rest():
+                        continue
                 else:
                     self._wake.wait()
                     self._wake.clear()
@@ -184,6 +190,12 @@ class Watchdog(threading.Thread):
         for watch in watches:
             machine, answers = watch.machine, watch.loop.answers
             closely = thorough or machine.watchful
+            if watch.rested_ns:  # the ticks that were left out
+                machine.feed(watch.loop.rested(watch.rested_ns))
+                machine.feed(Ticked(watch.rested_ns))
+                watch.rested_ns = 0
+            if machine.state is State.RESTING and not late and not answers:
+                self._look_without_asking(watch, now_ns)
             if closely:
                 self._account(watch)
             while answers:
@@ -207,6 +219,44 @@ class Watchdog(threading.Thread):
             pending = pending or machine.closing
         if not pending:
             self.reported_ns = now_ns
+
+    def _look_without_asking(self, watch: Watch, now_ns: int) -> None:
+        """To ask costs the loop a wake, and to tell that it turns or rests is often possible without."""
+        machine, loop = watch.machine, watch.loop
+        if loop.tells_turns and not machine.tells_turns:
+            machine.tells_turns = True
+            loop.pace(machine.longest_pace_ns)
+        if now_ns - machine.episode.beat_ns >= machine.interval_ns // 2:
+            alive = loop.seen_alive(now_ns, machine.interval_ns // 4, lambda: self._waits_for_events(watch))
+            if alive is not None:
+                machine.feed(alive)
+
+    def _waits_for_events(self, watch: Watch) -> bool:
+        if watch.probe is None:
+            watch.probe = ThreadProbe(watch.loop.native_id)
+        waiting, _ = watch.probe.look()
+        return waiting is not None and waiting.syscall in WAITS_FOR_EVENTS
+
+    def _all_rest(self) -> bool:
+        """A tick of loops that have nothing to do, which most have most of the time: no fact changes.
+
+        Every some ticks the machines are told all the same, for the figures that they keep.
+        """
+        now_ns = time.monotonic_ns()
+        self._rests += 1
+        if now_ns - self._ticked_ns > self._paced_ns + SLACK_NS or self._rests >= MOST_RESTS:
+            self._rests = 0
+            return False
+        for watch in self._watches:
+            machine = watch.machine
+            if machine.state is not State.RESTING or machine.closing or not watch.loop.rests(now_ns):
+                self._rests = 0
+                return False
+            watch.rested_ns = now_ns
+        self._ticked_ns = now_ns
+        if self._link is not None:
+            self._link.page.ticked_ns = now_ns
+        return True
 
     def _file_collections(self, watches: tuple[Watch, ...]) -> None:
         for ident, collection in self._collections.take():
