@@ -62,6 +62,7 @@ def detection(
     detector = Detector(
         threshold_ms / 1000,
         record=record,
+        ledger=kept.path if kept is not None else None,
         faces=shown,
         observer=True if observer is None else observer,
         hosting=hosting,

@@ -17,6 +17,7 @@ _WORTH_TELLING_SHARE = 0.05
 _INTERRUPTED = {
     "signal": "interrupted by a signal at the stall limit",
     "exception": "interrupted by an exception at the stall limit",
+    "ended": "ended with the process",
     "failed": "past the stall limit, and not to be interrupted there",
 }
 _CONTEXT_LINES = 2  # on each side of the culprit's

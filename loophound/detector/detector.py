@@ -58,7 +58,8 @@ class Detector:
 
     `threshold` is in seconds. `on_stall` and `faces` are called on a thread of the
     detector's, once as a stall ends, and once before with `ongoing` set when it outlasts a
-    second. `record` appends each stall to a file, one JSON object a line. With `announce`,
+    second. `record` appends each stall to a file, one JSON object a line; a stall in which the process is
+    killed the observer process adds, to `ledger` too. With `announce`,
     the observer process reports on standard error a stall that goes on while this process
     cannot, as a JSON line where `as_json` says so. `observer` may be the socket at which the
     observer of a supervisor is reached (loophound.observer.supervise), whose worker number `worker`
@@ -77,6 +78,7 @@ class Detector:
         *,
         on_stall: Callable[[Stall], None] | None = None,
         record: str | os.PathLike[str] | None = None,
+        ledger: str | os.PathLike[str] | None = None,
         faces: Sequence[Face] = (),
         observer: bool | str | os.PathLike[str] = True,
         announce: bool = False,
@@ -113,6 +115,7 @@ class Detector:
         self._faces = [self._count, *faces, *([on_stall] if on_stall else [])]
         self._record_file: RecordFile | None = None
         self._record = os.path.abspath(record) if record is not None else None
+        self._ledger = os.path.abspath(ledger) if ledger is not None else None
         self._with_observer = bool(observer)
         self._observer = None if isinstance(observer, bool) else os.fspath(observer)
         self._hosting = hosting
@@ -294,6 +297,7 @@ class Detector:
                     "announce": self._announce,
                     "as_json": self._as_json,
                     "record": self._record,
+                    "ledger": self._ledger,
                     "worker": self.worker,
                     "limit_ns": self._limit_ns or 0,
                 },

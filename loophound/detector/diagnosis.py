@@ -45,7 +45,8 @@ class Finding:
 
 
 def was_suspended(p: Portrait) -> bool:
-    if p.stopped >= MOST or p.debugging >= MOST:
+    # After a sleep of the machine its clocks, disks and networks come back one after the other.
+    if p.slept or p.stopped >= MOST or p.debugging >= MOST:
         return True
     # Nobody in the process ran or wanted a CPU, and not even the observer could look. A virtual
     # machine has such pauses every few minutes; of a loop that had nothing to do they say nothing.

@@ -49,6 +49,7 @@ class Episode:
     collections: list[Collected] = field(default_factory=list)
     accounts: list[Accounted] = field(default_factory=list)
     announced: bool = False
+    slept: bool = False  # the machine was suspended meanwhile, or just before
     asked_ns: int | None = None  # when the loop was asked and did not answer
     _turned_ns: int | None = None
     interruptions: dict[Hashable, str] = field(default_factory=dict)  # by unit of work: how, or that it failed
@@ -61,7 +62,7 @@ class Episode:
         """
         latest_ns = max(self.due_ns, self.asked_ns or 0) + self.unasked_ns
         turned_ns = self._turned_ns
-        return turned_ns if turned_ns is not None and turned_ns <= latest_ns else None
+        return turned_ns if turned_ns is not None and turned_ns <= latest_ns + TURN_ERROR_NS else None
 
     @property
     def began_ns(self) -> int:

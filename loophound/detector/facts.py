@@ -135,4 +135,12 @@ class Accounted:
     runqueue_ns: int
 
 
-Fact = LoopBeat | SeenAlive | LoopStopped | Ticked | Sampled | Collected | Accounted
+@dataclass(frozen=True, slots=True)
+class MachineSlept:
+    """The machine was suspended for a while between two looks. CLOCK_MONOTONIC stood still, CLOCK_BOOTTIME did not."""
+
+    looked_ns: int  # before it slept
+    at_ns: int  # when that was noticed
+
+
+Fact = MachineSlept | LoopBeat | SeenAlive | LoopStopped | Ticked | Sampled | Collected | Accounted

@@ -16,7 +16,17 @@ from enum import Enum, auto
 from typing import cast
 
 from loophound.detector.episode import Episode, Span
-from loophound.detector.facts import Accounted, Collected, Fact, LoopBeat, LoopStopped, Sampled, SeenAlive, Ticked
+from loophound.detector.facts import (
+    Accounted,
+    Collected,
+    Fact,
+    LoopBeat,
+    LoopStopped,
+    MachineSlept,
+    Sampled,
+    SeenAlive,
+    Ticked,
+)
 from loophound.detector.frames import without_stand_ins
 from loophound.detector.stats import LoopStats
 
@@ -164,6 +174,9 @@ class LoopMachine:
                 span = Span(fact.began_ns, fact.ended_ns)
                 for episode in self._episodes(span):
                     episode.add_collection(fact)
+            case MachineSlept():
+                for episode in self._episodes(Span(fact.looked_ns, fact.at_ns)):
+                    episode.slept = True
             case _:
                 pass  # an answer that was on its way when the watch ended
         return ()

@@ -43,6 +43,7 @@ class Portrait:
     runqueue_ns: int | None
     collecting: float
     collecting_ns: int
+    slept: bool  # the machine was suspended meanwhile
     stopped: float  # seen as stopped by the kernel
     debugging: float
     importing: float
@@ -121,6 +122,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         runqueue_ns=runqueue_ns,
         collecting=collecting_ns / total_ns,
         collecting_ns=collecting_ns,
+        slept=episode.slept,
         stopped=share(lambda s: s.stopped),
         debugging=share(lambda s: is_debugging(s.frames, s.base)),
         importing=share(lambda s: is_importing(s.frames, s.base)),

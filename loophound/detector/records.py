@@ -106,6 +106,9 @@ class Delay:
     delay_s: float | None
 
 
+ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the kernel and the interpreter said. Shares run from 0 to 1, times are seconds.
@@ -122,7 +125,8 @@ class Evidence:
     gil_held: bool | None = None
     gc_generation: int | None = None
     gc_collected: int | None = None
-    interrupted: str | None = None  # by --stall-limit: "signal", "exception", or "failed"
+    # by --stall-limit: "signal", "exception", or "failed"; ENDED when the process ended in the stall
+    interrupted: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,16 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from loophound.detector.blame import culprit_index
 from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.episode import Episode
 from loophound.detector.facts import Sampled, Work
-from loophound.detector.records import Stall
+from loophound.detector.records import ENDED, Stall
 from loophound.detector.report import Reporter, Scene, make_origin
 from loophound.observer.attach import Attachment
 from loophound.observer.page import ON_ASYNCIO, ON_TRIO, ON_UVLOOP, Slot
@@ -32,14 +33,26 @@ class Announcer:
         self._reporter = Reporter(make_origin(), SourceLines())
 
     def stalls(
-        self, slot: Slot, episode: Episode, now_ns: int, *, least_ns: int, served: Served | None = None
+        self,
+        slot: Slot,
+        episode: Episode,
+        now_ns: int,
+        *,
+        least_ns: int,
+        served: Served | None = None,
+        ended_with_process: bool = False,
     ) -> list[Stall]:
-        """Records of what goes on, and has lasted so long; `served` is whose request the loop is in now."""
+        """Records of what goes on, and has lasted so long, or has just ended with the process.
+
+        `served` is whose request the loop is in now.
+        """
         attachment = self._attachment
         findings = diagnose(
             episode, until_ns=now_ns, threshold_ns=attachment.threshold_ns, origin=self._reporter.origin
         )
         lasting = [in_request(f, served) for f in findings if f.span.length_ns >= least_ns - episode.error_ns]
+        if ended_with_process:
+            lasting = [replace(finding, interrupted=ENDED) for finding in lasting]
         loop, thread = names_of(slot, attachment.pid)
         scene = Scene(
             pid=attachment.pid,
@@ -50,7 +63,7 @@ class Announcer:
             error_ns=episode.error_ns,
             beat_ns=episode.beat_ns,
             slot=slot.index,
-            ongoing=True,
+            ongoing=not ended_with_process,
             wall_offset_ns=time.time_ns() - time.monotonic_ns(),
         )
         return self._reporter.make(lasting, scene)
@@ -64,7 +77,7 @@ class Announcer:
         return asdict(place) if place is not None else None
 
     def announce(self, stall: Stall) -> None:
-        """Tell of a stall that goes on, where it is to be told."""
+        """Tell of a stall where it is to be told."""
         # A full disk or a closed terminal must not end the observer: the watched process
         # writes the final record all the same.
         from loophound.dashboards.recorder import RecordFile
@@ -76,6 +89,15 @@ class Announcer:
             with contextlib.suppress(Exception):
                 self._face()(stall)
                 sys.stderr.flush()
+
+    def keep(self, stalls: Sequence[Stall]) -> None:
+        """Put what has ended into the ledger, where there is one and it can be written."""
+        if self._attachment.ledger is None or not stalls:
+            return
+        with contextlib.suppress(Exception):
+            from loophound.ledger.store import append
+
+            append(Path(self._attachment.ledger), stalls)
 
     def _face(self) -> Callable[[Stall], None]:
         if self._attachment.as_json:

@@ -30,6 +30,7 @@ class Attachment:
     announce: bool = False  # on standard error
     as_json: bool = False  # what is announced is a JSON line
     record: str | None = None
+    ledger: str | None = None  # where to add a stall in which the process ends
     worker: int = 0
     limit_ns: int = 0  # after so much the observer sends the signal of detector/adapters/interrupt.py; 0 for never
 

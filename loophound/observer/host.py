@@ -104,14 +104,15 @@ class Host:
             self._feed.close()
         # The process that made the sockets may have been killed.
         settings = self.settings
-        if self._starter_has_ended():
+        if self._has_ended(settings.parent):
             remove(Path(settings.feed_path), settings.feed_inode)
             remove(Path(settings.attach_path), settings.attach_inode)
 
-    def _starter_has_ended(self) -> bool:
-        # A process that is killed loses its sockets, which ends us, just before it has ended.
+    @staticmethod
+    def _has_ended(pidfd: int) -> bool:
+        # A process that is killed loses its sockets, which tells us, just before it has ended.
         poller = select.poll()
-        poller.register(self.settings.parent, select.POLLIN)
+        poller.register(pidfd, select.POLLIN)
         return bool(poller.poll(ENDING_MS))
 
     def _serve_metrics(self) -> None:
@@ -241,6 +242,9 @@ class Host:
     def _part(self, watched: Watched) -> None:
         """It has ended, or has let go of us."""
         self.watched.remove(watched)
+        now_ns = time.monotonic_ns()
+        if watched.stands() and self._has_ended(watched.descriptors.alive):
+            watched.died(now_ns)
         if not self.hub.has_gone(watched.attachment.pid):  # else its supervisor has said why
             self._tell_worker(watched, "gone", None)
         self.forget(watched.channel.fileno())

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.signals import send_to_thread
+from loophound.detector.adapters.sleep import MachineSleep
 from loophound.detector.blame import is_debugging, is_of_the_loop
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.limit import held_by
 from loophound.detector.machine import ONGOING_NS
-from loophound.detector.records import OtherThread, Stall
+from loophound.detector.records import OtherThread, Request, Stall
 from loophound.detector.report import short, stall_id
 from loophound.detector.syscalls import Wait, wait_of
 from loophound.observer.announce import Announcer, names_of, thread_name
@@ -90,6 +91,7 @@ class Watched:
         self._walker, self._scopes = Walker(self._memory, layout), ScopeReader(self._memory, layout)
         self._sights: dict[int, Sight] = {}
         self._announcer = Announcer(attachment)
+        self._machine = MachineSleep()
         self._encoder = Encoder()
         self._publish = publish
         self._requests: dict[str, Message | None] = {}  # by id of a stall that goes on
@@ -258,6 +260,32 @@ class Watched:
             ],
         }
 
+    def stands(self) -> bool:
+        """Whether a loop was in a stall when it was last looked at."""
+        return any(self._open(slot) is not None for slot in self.slots)
+
+    def died(self, now_ns: int) -> None:
+        """The process has ended; a stall in which it was ended with it, and nobody else can tell of that."""
+        for slot in self.slots:
+            sight = self._open(slot)
+            if sight is None or slot.quiet:
+                continue
+            stalls = self._announcer.stalls(
+                slot,
+                self._seen(sight.episode, now_ns),
+                now_ns,
+                least_ns=self.attachment.threshold_ns,
+                served=sight.served,
+                ended_with_process=True,
+            )
+            self._tell(self._with_request(slot, stalls))
+            self._announcer.keep(stalls)
+
+    def _open(self, slot: Slot) -> Sight | None:
+        sight = self._sights.get(slot.index)
+        same = sight is not None and sight.generation == slot.generation and sight.episode.beat_ns == slot.beat_ns
+        return sight if same else None
+
     def close(self) -> None:
         for sight in self._sights.values():
             sight.close()
@@ -293,6 +321,7 @@ class Watched:
             sight = self._sights[slot.index] = Sight(generation, Episode(0, 0), probe)
         if sight.episode.beat_ns != beat_ns:
             sight.episode = Episode(beat_ns, beat_ns + pace_ns)
+            self._machine.slept(now_ns)
             sight.sampled_ns = sight.told_ns = 0
             sight.served = None
         if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
@@ -370,6 +399,15 @@ class Watched:
         if stalls:
             episode.announced = True
             slot.announced_ns = episode.beat_ns
+        self._tell(self._with_request(slot, stalls))
+
+    def _with_request(self, slot: Slot, stalls: Sequence[Stall]) -> list[Stall]:
+        """Where it cannot be seen from outside whose request it serves, the process may have said so before."""
+        told = self._request_of(slot, None) if len(stalls) == 1 else None
+        request = Request(**told) if told is not None else None
+        return [replace(stall, request=request) if stall.request is None else stall for stall in stalls]
+
+    def _tell(self, stalls: Sequence[Stall]) -> None:
         for stall in stalls:
             self._announcer.announce(stall)
             self._publish({"type": "stall", "worker": self.attachment.worker, "stall": stall.to_dict()})
@@ -394,6 +432,7 @@ class Watched:
 
     def _seen(self, episode: Episode, now_ns: int) -> Episode:
         seen = copy(episode)
+        episode.slept = seen.slept = episode.slept or self._machine.slept(now_ns) is not None
         ticked_ns = self._page.ticked_ns
         if now_ns - ticked_ns >= SILENT_NS:
             seen.unseen = [Span(ticked_ns + self.attachment.interval_ns, now_ns)]

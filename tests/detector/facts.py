@@ -19,6 +19,7 @@ from loophound.detector.facts import (
     Collected,
     LoopBeat,
     LoopStopped,
+    MachineSlept,
     Sampled,
     Source,
     ThreadSampled,
@@ -105,6 +106,7 @@ class World:
     acts: list[Act] = field(default_factory=list)
     collections: list[Collected] = field(default_factory=list)
     stops_at_ms: float | None = None
+    sleeps_at_ms: float | None = None  # the machine, for however long: no clock here goes on meanwhile
     happened: list[tuple[int, Any]] = field(default_factory=list)  # commands and events with their time
     samples_taken: int = 0
 
@@ -195,6 +197,8 @@ class World:
             if answer_ns is not None and answer_ns <= now_ns:
                 self._feed(self.beat(answer_ns))
                 beat_ns, answer_ns = answer_ns, None
+            if self.sleeps_at_ms is not None and ticked_ns < self.sleeps_at_ms * MS <= now_ns:
+                self._feed(MachineSlept(ticked_ns, now_ns))
             if stops_ns is not None and stops_ns <= now_ns:
                 self._feed(LoopStopped(stops_ns, self.cpu_ns(stops_ns), self.process_cpu_ns(stops_ns)))
                 stops_ns, answer_ns = None, None

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from loophound.detector.facts import LoopBeat, Ticked
-from loophound.detector.machine import AskForBeat, LoopMachine, StallEnded
+from loophound.detector.facts import LoopBeat, SeenAlive, Source, Ticked
+from loophound.detector.machine import AskForBeat, CaptureStack, LoopMachine, StallEnded, State
+from tests.detector.facts import HANDLER, sampled
 
 MS = 1_000_000
 
@@ -75,3 +76,60 @@ def test_blocks_in_step_with_the_watchdog_show_all_the_same(offset_ms: int, peri
     assert 8 * MS <= machine.stats.lag.largest_ns <= 11 * MS
     assert machine.stats.lag.percentile_ns(90) >= 5 * MS
     assert 0.3 <= machine.stats.found_busy_ns / machine.stats.watched_ns <= 0.75
+
+
+def durations(block: tuple[int, int], *, threshold_ms: int, phase_ns: int, before: str, gil_held: bool) -> list[int]:
+    """As `run`, of a loop that keeps when its turns began: in whole milliseconds, as libuv does.
+
+    `before` is what it did until it blocked: "rests" and "turns" show without asking, "asked" does not.
+    """
+    interval_ns = max(threshold_ms * MS // 5, 2 * MS)
+    began_ns, ended_ns = block
+    turned_ns = began_ns // MS * MS + MS // 2
+    machine = LoopMachine(threshold_ns=threshold_ms * MS, interval_ns=interval_ns, beat=LoopBeat(phase_ns, 0, 0))
+    machine.tells_turns = True
+    now_ns, answer_ns, looked_ns, stalls = phase_ns, 0, phase_ns, []
+    while now_ns < ended_ns + 10 * interval_ns + 100 * MS:
+        due_ns = now_ns + machine.pace_ns + 80_000
+        now_ns = ended_ns if gil_held and began_ns <= due_ns < ended_ns else due_ns
+        blocked = began_ns <= now_ns < ended_ns
+        if now_ns == due_ns and machine.state is State.RESTING and not answer_ns and not blocked and before != "asked":
+            machine.feed(SeenAlive(now_ns if before == "rests" else now_ns - MS, 0, 0, 0))
+        if answer_ns and answer_ns <= now_ns:
+            machine.feed(LoopBeat(answer_ns, 0, 0))
+            answer_ns = 0
+        while gil_held and looked_ns < now_ns:
+            looked_ns += max(2 * MS, interval_ns // 4)
+            overdue = looked_ns - machine.episode.due_ns >= max(interval_ns, threshold_ms * MS * 3 // 10)
+            if overdue and began_ns <= looked_ns < ended_ns:
+                machine.feed(sampled(looked_ns / MS, HANDLER, source=Source.OBSERVER, turned_ns=turned_ns))
+        for item in machine.feed(Ticked(now_ns)):
+            if isinstance(item, AskForBeat):
+                answer_ns = (ended_ns if blocked else now_ns) + 20_000
+            elif isinstance(item, CaptureStack) and blocked:
+                machine.feed(sampled(now_ns / MS, HANDLER, turned_ns=turned_ns))
+            elif isinstance(item, StallEnded):
+                stalls.append((item.episode.ended_ns or 0) - item.episode.began_ns)
+    return stalls
+
+
+@pytest.mark.parametrize("gil_held", [False, True], ids=["", "gil held"])
+@pytest.mark.parametrize("before", ["rests", "turns", "asked"])
+@pytest.mark.parametrize("threshold_ms", [10, 20, 50, 100, 500])
+def test_a_duration_is_right_within_5_percent_or_5_ms_at_every_phase(
+    threshold_ms: int, before: str, gil_held: bool
+) -> None:
+    for step in range(17):
+        phase_ns = step * threshold_ms * MS // 17
+        for length in (0.8, 1.2, 1.7):
+            length_ns = round(length * threshold_ms * MS)
+            began_ns = 10 * threshold_ms * MS + 123_456
+            seen = durations(
+                (began_ns, began_ns + length_ns),
+                threshold_ms=threshold_ms,
+                phase_ns=phase_ns,
+                before=before,
+                gil_held=gil_held,
+            )
+            assert len(seen) == (length > 1), (phase_ns, length)
+            assert all(abs(ns - length_ns) <= max(length_ns * 0.05, 5 * MS) for ns in seen), (phase_ns, length, seen)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 from asyncio.base_events import BaseEventLoop
-from types import FrameType
+from types import CodeType, FrameType
 
 from loophound.observer.layout import Layout
 from loophound.observer.memory import BadAddress, ProcessMemory
 
-RUN_ONCE = BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
+RUN_ONCE: CodeType = BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 VARIABLE = "end_time"
 HEAD_WORDS = 2  # of an object: its reference count and its type
 LOOP_WORDS = range(2, 8)  # where uvloop.Loop may keep the address of its uv_loop_t
@@ -31,7 +31,7 @@ class UvTime:
 
     def ms(self) -> int:
         """Milliseconds of CLOCK_MONOTONIC, cut."""
-        return self._word.value
+        return int(self._word.value)
 
 
 _known: dict[type, tuple[int, int]] = {}  # by class of loop: words into the loop, and into its uv_loop_t

@@ -14,9 +14,10 @@ from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.sampler import Sampler
+from loophound.detector.adapters.sleep import MachineSleep
 from loophound.detector.adapters.work import find_work
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Accounted, Sampled, Ticked, Work
+from loophound.detector.facts import Accounted, MachineSlept, Sampled, Ticked, Work
 from loophound.detector.machine import (
     SLACK_NS,
     AskForBeat,
@@ -94,6 +95,8 @@ class Watchdog(threading.Thread):
         self._own: ThreadProbe | None = None
         self._deprived_ns = 0
         self._failed = False
+        self._machine = MachineSleep()
+        self._slept: MachineSlept | None = None  # at this tick
         self._ticks = 0
         self._rests = 0
         self._ticked_ns = 0
@@ -181,6 +184,7 @@ class Watchdog(threading.Thread):
         # 5 ms: at most ticks they are left out.
         thorough = late or self._ticks % THOROUGH_EVERY == 0
         tick = Ticked(now_ns, self._take_deprived_ns() if thorough else 0)
+        self._slept = self._machine.slept(now_ns)
         self._ticked_ns = now_ns
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
@@ -188,37 +192,43 @@ class Watchdog(threading.Thread):
         if self._collections.any:
             self._file_collections(watches)
         for watch in watches:
-            machine, answers = watch.machine, watch.loop.answers
-            closely = thorough or machine.watchful
-            if watch.rested_ns:  # the ticks that were left out
-                machine.feed(watch.loop.rested(watch.rested_ns))
-                machine.feed(Ticked(watch.rested_ns))
-                watch.rested_ns = 0
-            if machine.state is State.RESTING and not late and not answers:
-                self._look_without_asking(watch, now_ns)
-            if closely:
-                self._account(watch)
-            while answers:
-                machine.feed(answers.popleft())
-                if watch.loop.slot is not None:
-                    watch.loop.slot.lag_ns = machine.stats.last_lag_ns
-            # The samples from outside come before the tick: what ends a stall must find them filed.
-            if closely:
-                self._drain_observer()
-            commands = machine.feed(tick)
-            if commands:
-                self._carry_out(watch, commands, late)
-            if self._interrupter is not None and closely:
-                self._interrupter.file(watch.loop, machine.episode_at)
-                if watch.loop.check():
-                    self._interrupter.consider(watch.loop, machine.episode, now_ns)
-            if machine.finished:
-                self._forget(watch)
-            elif closely and watch.nameless and not machine.watchful:
-                watch.nameless = set()
-            pending = pending or machine.closing
+            pending |= self._look_at(watch, tick, late, thorough)
         if not pending:
             self.reported_ns = now_ns
+
+    def _look_at(self, watch: Watch, tick: Ticked, late: bool, thorough: bool) -> bool:
+        """One loop at one tick; true while a stall of it is over and not reported."""
+        machine, answers = watch.machine, watch.loop.answers
+        closely = thorough or machine.watchful
+        if watch.rested_ns:  # the ticks that were left out
+            machine.feed(watch.loop.rested(watch.rested_ns))
+            machine.feed(Ticked(watch.rested_ns))
+            watch.rested_ns = 0
+        if machine.state is State.RESTING and not late and not answers:
+            self._look_without_asking(watch, tick.at_ns)
+        if closely:
+            self._account(watch)
+        while answers:
+            machine.feed(answers.popleft())
+            if watch.loop.slot is not None:
+                watch.loop.slot.lag_ns = machine.stats.last_lag_ns
+        if self._slept is not None:
+            machine.feed(self._slept)
+        # The samples from outside come before the tick: what ends a stall must find them filed.
+        if closely:
+            self._drain_observer()
+        commands = machine.feed(tick)
+        if commands:
+            self._carry_out(watch, commands, late)
+        if self._interrupter is not None and closely:
+            self._interrupter.file(watch.loop, machine.episode_at)
+            if watch.loop.check():
+                self._interrupter.consider(watch.loop, machine.episode, tick.at_ns)
+        if machine.finished:
+            self._forget(watch)
+        elif closely and watch.nameless and not machine.watchful:
+            watch.nameless = set()
+        return machine.closing
 
     def _look_without_asking(self, watch: Watch, now_ns: int) -> None:
         """To ask costs the loop a wake, and to tell that it turns or rests is often possible without."""
