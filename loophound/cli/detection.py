@@ -16,9 +16,10 @@ from loophound.project import allowances, find_pyproject
 
 if TYPE_CHECKING:
     from loophound.dashboards.terminal import TerminalFace
-    from loophound.detector.detector import Detector, Tracing
+    from loophound.detector.detector import Detector
     from loophound.detector.records import Snapshot, Stall
     from loophound.detector.stream import Face
+    from loophound.detector.tracing import Tracing
     from loophound.ledger.writer import LedgerFace
     from loophound.observer.hosting import Hosting
 

@@ -8,32 +8,33 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextvars import Context
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
 
 from loophound import allowing
 from loophound.detector.adapters.executors import executors
 from loophound.detector.adapters.feeding import Feeding
-from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop, depth_of
+from loophound.detector.adapters.heartbeat import WatchedLoop, depth_of
 from loophound.detector.adapters.link import ObserverLink, ObserverUnavailable
 from loophound.detector.adapters.loops import LoopWatch, kind_of, running_base
+from loophound.detector.adapters.serving import ServerHooks
 from loophound.detector.adapters.snapshots import Loops, Requests, snapshot_of
 from loophound.detector.adapters.tasks import Tasks
 from loophound.detector.adapters.trio_runs import TrioRun, WatchedTrio
 from loophound.detector.adapters.watchdog import Incident, Watchdog
-from loophound.detector.adapters.work import Keeping, find_work
+from loophound.detector.adapters.work import Keeping
 from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.blame import culprit_index
-from loophound.detector.diagnosis import Finding, diagnose
-from loophound.detector.episode import Span
+from loophound.detector.explaining import Explainer
 from loophound.detector.facts import Sampled
-from loophound.detector.records import INNOCENT, BlockingCall, Cause, Place, Snapshot, Stall
-from loophound.detector.report import Arrival, Reporter, Scene, make_origin
+from loophound.detector.records import BlockingCall, Cause, Snapshot, Stall
+from loophound.detector.report import Reporter, make_origin
+from loophound.detector.settling import Settling
 from loophound.detector.stream import Face, Stream, tell
+from loophound.detector.tracing import Tracing
 from loophound.errors import ConfigError
 from loophound.observer.memory import ProcessMemory
-from loophound.server.hooks import Exchange, Served
+from loophound.server.hooks import Served
 from loophound.source import SourceLines
 from loophound.times import now_iso
 
@@ -106,7 +107,6 @@ class Detector:
             )
         self._limit_ns = int(stall_limit * 1e9) if stall_limit is not None else None
         self.stalls = 0
-        self.allowed = 0
         self.calls = 0  # flagged
         self._shown: list[Face] = []
         self._allowances = Allowances(allowances)
@@ -124,10 +124,16 @@ class Detector:
         self._announce = announce
         self._as_json = as_json
         self._reporter = Reporter(make_origin(), SourceLines())
+        self._explainer = Explainer(
+            self._reporter,
+            self._allowances,
+            tracing,
+            threshold_ns=self.threshold_ns,
+            limit_ns=self._limit_ns,
+            worker=worker,
+        )
         self._loops: list[WatchedLoop] = []
-        self._late_ns = 0  # when the last run ended in which a loop was late
-        self._given_up: dict[WatchedLoop, int] = {}  # loops that settle() waited for in vain: their last answers
-        self._given_up_ns = 0
+        self._settling = Settling()
         self._served: dict[int, Served] = {}  # by id of the loop
         self._armed = False
         self._pid = 0
@@ -249,6 +255,11 @@ class Detector:
         return [snapshot_of(self._pid, loop, thread, stats) for loop, thread, stats in self._watchdog.stats]
 
     @property
+    def allowed(self) -> int:
+        """How many stalls were in code that is allowed to block."""
+        return self._explainer.allowed
+
+    @property
     def unused_allowances(self) -> list[Allowance]:
         """Those that covered no stall since the start."""
         return self._allowances.unused
@@ -258,13 +269,7 @@ class Detector:
 
         Costs some microseconds. A loop that `settle()` has given up does not count until it answers.
         """
-        if not self._armed:
-            return True
-        loops = list(self._loops)
-        if any(watched.is_late() and self._given_up.get(watched) != watched.answered_ns for watched in loops):
-            return False
-        late_ns = max([self._late_ns, *(watched.late_ns for watched in loops)])
-        return late_ns <= self._given_up_ns or (late_ns < self._watchdog.reported_ns and self._stream.idle)
+        return not self._armed or self._settling.settled(self._loops, self._watchdog.reported_ns, self._stream.idle)
 
     def settle(self, timeout_s: float = 1.0) -> bool:
         """Wait until `settled()`, which takes about 70 ms after a stall and no time without one.
@@ -275,8 +280,7 @@ class Detector:
         deadline_s = time.monotonic() + timeout_s
         while not self.settled():
             if time.monotonic() >= deadline_s:
-                self._given_up = {watched: watched.answered_ns for watched in self._loops if watched.is_late()}
-                self._given_up_ns = time.monotonic_ns()
+                self._settling.give_up(self._loops)
                 return False
             time.sleep(SETTLING_PAUSE_S)
         return True
@@ -376,8 +380,7 @@ class Detector:
         if watched is None or os.getpid() != self._pid:
             return
         watched.stop()
-        if watched.late_ns:
-            self._late_ns = time.monotonic_ns()
+        self._settling.ended(watched)
         if watched.slot is not None:
             watched.slot.release()
         if watched in self._loops:
@@ -441,124 +444,24 @@ class Detector:
         culprit = sample.frames[index] if index is not None else None
         feeding.later(lambda: tracing.began(self._reporter.place(culprit), work.context))
 
-    # On the faces' thread
-
-    def _explain(self, incident: Incident) -> list[Stall]:
-        watched, episode, crowd = incident.loop, incident.episode, incident.crowd
-        findings = diagnose(
-            episode,
-            until_ns=incident.until_ns,
-            threshold_ns=self.threshold_ns,
-            origin=self._reporter.origin,
-            observed=self._link is not None and self._link.ready and not self._link.lost,
-        )
-        findings = [finding for finding in findings if not self._is_allowed(finding, watched)]
-        findings = [self._with_limit(finding) for finding in findings]
-        if crowd is not None:
-            findings = [self._attribute(finding, watched.loop, crowd) for finding in findings]
-        scene = Scene(
-            pid=self._pid,
-            worker=self.worker,
-            loop=watched.loop_name,
-            thread=watched.thread_name,
-            threshold_ns=self.threshold_ns,
-            error_ns=episode.error_ns,
-            beat_ns=episode.beat_ns,
-            slot=watched.slot.index if watched.slot is not None else -1,
-            ongoing=incident.ongoing,
-            wall_offset_ns=time.time_ns() - time.monotonic_ns(),
-            arrivals=[arrival_of(exchange) for exchange in crowd.exchanges] if crowd else (),
-            settled_ns=crowd.settled_ns if crowd else 0,
-            thread_names={t.native_id: t.name for t in threading.enumerate() if t.native_id is not None},
-        )
-        stalls = self._reporter.make(findings, scene)
-        if self._tracing is not None:
-            for finding, stall in zip(findings, stalls, strict=True):
-                self._tracing.ended(stall, finding.work.context if finding.work is not None else None)
-        return stalls
-
     def _start_interrupter(self) -> Interrupter | None:
         if self._limit_ns is None:
             return None
         from loophound.detector.adapters.interrupt import Interrupter
 
-        interrupter = Interrupter(self._limit_ns, self._reporter.origin, self._link, self._is_meant)
+        interrupter = Interrupter(self._limit_ns, self._reporter.origin, self._link, self._explainer.is_meant)
         interrupter.install()
         return interrupter
 
-    def _with_limit(self, finding: Finding) -> Finding:
-        """Beyond the limit, and nobody could even try to interrupt it: the GIL was held all the time."""
-        beyond = self._limit_ns is not None and finding.span.length_ns > self._limit_ns + finding.portrait.threshold_ns
-        if not beyond or finding.interrupted is not None or finding.cause in INNOCENT:
-            return finding
-        return replace(finding, interrupted="failed")
+    # On the faces' thread
 
-    def _is_meant(self, watched: WatchedLoop, sample: Sampled) -> bool:
-        """On the watchdog's thread: whether somebody allowed the block that goes on now."""
-        frames, now = sample.frames[sample.base :], Span(sample.at_ns, sample.at_ns + 1)
-        permitted = any(permit.covers(watched.ident, now, frames) for permit in list(allowing.permits))
-        return permitted or self._allowances.cover(frames)
-
-    def _is_allowed(self, finding: Finding, watched: WatchedLoop) -> bool:
-        if finding.sample is None or finding.cause in INNOCENT:
-            return False
-        frames = finding.sample.frames[finding.sample.base :]
-        permitted = any(permit.covers(watched.ident, finding.span, frames) for permit in list(allowing.permits))
-        allowed = self._allowances.cover(frames) or permitted
-        self.allowed += allowed
-        return allowed
-
-    def _attribute(self, finding: Finding, loop: asyncio.AbstractEventLoop, crowd: Crowd) -> Finding:
-        """Seen from outside alone, the request is found among those that were there at the end."""
-        sample = finding.sample
-        if finding.work is not None or sample is None or not sample.unit:
-            return finding
-        return replace(finding, work=find_work(sample.unit, sample.at_ns, loop, crowd.exchanges, search_tasks=False))
+    def _explain(self, incident: Incident) -> list[Stall]:
+        observed = self._link is not None and self._link.ready and not self._link.lost
+        return self._explainer.explain(incident, observed=observed)
 
     def _count(self, stall: Stall) -> None:
         if not stall.ongoing and stall.cause not in NOT_THE_PROGRAM:
             self.stalls += 1
-
-
-def arrival_of(exchange: Exchange) -> Arrival:
-    scope = exchange.scope
-    method, path = scope.get("method", "GET"), scope.get("path", "")
-    return Arrival(id(exchange.connection), id(scope), exchange.began_ns, exchange.ended_ns, method, path)
-
-
-class Tracing(Protocol):
-    """Who is told of stalls with the contexts of their tasks, for the tracing spans in them."""
-
-    def began(self, place: Place | None, context: Context) -> None: ...
-
-    def ended(self, stall: Stall, context: Context | None) -> None: ...
-
-    def called(self, call: BlockingCall) -> None: ...
-
-    def measured(self, snapshot: dict[str, Any]) -> None: ...
-
-
-class ServerHooks:
-    """What the server calls; see loophound/server/hooks.py."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-
-    def loop_starting(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._detector.disregard(loop)
-        self._detector.tell_worker("starting")
-
-    def loop_started(self, loop: asyncio.AbstractEventLoop, served: Served) -> None:
-        self._detector.attend(loop, served)
-        self._detector.tell_about(addresses=list(served.addresses))
-        self._detector.tell_worker("ready")
-
-    def loop_leaving(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._detector.tell_worker("stopping")
-
-    def loop_stopping(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._detector.attend(loop, None)
-        self._detector.tell_worker("stopping")
 
 
 _started: list[Detector] = []

@@ -1,0 +1,35 @@
+"""Whether all is told that has happened so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from loophound.detector.adapters.heartbeat import WatchedLoop
+
+
+class Settling:
+    """Remembers which loops were late, and for which it was waited in vain."""
+
+    def __init__(self) -> None:
+        self._late_ns = 0  # when the last run ended in which a loop was late
+        self._given_up: dict[WatchedLoop, int] = {}  # loops that were waited for in vain: their last answers
+        self._given_up_ns = 0
+
+    def ended(self, loop: WatchedLoop) -> None:
+        """A run of a loop is over."""
+        if loop.late_ns:
+            self._late_ns = time.monotonic_ns()
+
+    def settled(self, loops: Sequence[WatchedLoop], reported_ns: int, shown: bool) -> bool:
+        """Whether none of them is late, and what they were late for was reported and shown."""
+        loops = list(loops)
+        if any(loop.is_late() and self._given_up.get(loop) != loop.answered_ns for loop in loops):
+            return False
+        late_ns = max([self._late_ns, *(loop.late_ns for loop in loops)])
+        return late_ns <= self._given_up_ns or (late_ns < reported_ns and shown)
+
+    def give_up(self, loops: Sequence[WatchedLoop]) -> None:
+        """Those that are late now do not count until they answer."""
+        self._given_up = {loop: loop.answered_ns for loop in list(loops) if loop.is_late()}
+        self._given_up_ns = time.monotonic_ns()
