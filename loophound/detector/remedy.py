@@ -32,6 +32,12 @@ def _row(text: str, calls: str = "", modules: str = "") -> Remedy:
     return Remedy(text, tuple(calls.split()), tuple(modules.split()))
 
 
+# By the function to blame, for which nothing else fits: nobody can await there.
+PLACES = {
+    "__del__": "let nothing wait in `__del__`: close it with `async with`, or with a method that is awaited",
+    "emit": "log through `logging.handlers.QueueHandler`: a `QueueListener` calls the slow handler on a thread",
+}
+CALLBACK_IN_C = "a function in C was given to the loop as a callback, and blocks: schedule a coroutine instead"
 WAITING = (
     _row("write `await asyncio.sleep(...)` instead of `time.sleep(...)`", "time.sleep sleep"),
     _row("use an async S3 client such as aioboto3, or `" + THREAD + "`", "boto3.", "boto3 botocore"),
@@ -61,6 +67,7 @@ WAITING = (
 )
 LOCKING = (
     _row("use asyncio.Queue, or `" + THREAD + "`", "", "queue"),
+    _row("let it end off the loop: `" + THREAD + "`, or `shutdown(wait=False)`", "shutdown"),
     _row("await the future instead: `await asyncio.wrap_future(...)`", "result", "concurrent"),
     _row("wait for the thread off the loop: `" + THREAD + "`", "join"),
     _row(
@@ -87,6 +94,8 @@ def remedy_for(
 ) -> str | None:
     """`call` is the dotted name called on the culprit's line, `inner` the frames that it led to."""
     name = call or function or "function"
+    if cause in (Cause.SLEEP, Cause.IO, Cause.LOCK) and (place := by_place(function)) is not None:
+        return place
     match cause:
         case Cause.SUSPENDED:
             return None
@@ -107,9 +116,15 @@ def remedy_for(
         case Cause.NATIVE:
             text = _first(COMPUTING, call, inner) or f"{COMPUTE}`{THREAD if gil_held is False else PROCESS}`"
         case Cause.CPU:
-            name = function or name
-            text = _first(COMPUTING, call, inner) or COMPUTE + "`" + PROCESS + "`"
+            known = _first(COMPUTING, call, inner)
+            name = name if known is not None else function or name
+            text = known or COMPUTE + "`" + PROCESS + "`"
     return text.format(call=name)
+
+
+def by_place(function: str | None) -> str | None:
+    """What is right for a function whose callers cannot await it, whatever it does."""
+    return CALLBACK_IN_C if function is None else PLACES.get(function.rpartition(".")[2])
 
 
 def _first(rows: Sequence[Remedy], call: str | None, inner: Sequence[CodeFrame]) -> str | None:

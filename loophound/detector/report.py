@@ -28,7 +28,7 @@ from loophound.detector.records import (
     StackFrame,
     Stall,
 )
-from loophound.detector.remedy import COMPUTE, remedy_for
+from loophound.detector.remedy import COMPUTE, by_place, remedy_for
 from loophound.source import SourceLines
 from loophound.times import wall_iso
 
@@ -149,6 +149,8 @@ class Reporter:
         executor = marks.executor_for(finding.cause, finding.gil_held)
         if culprit is None or executor is None or not self.origin.is_app(culprit.file):
             return general
+        if by_place(culprit.function) == general:
+            return general  # nobody awaits what a mark would make of it
         base = finding.sample.base if finding.sample is not None else 0
         around = marks.around([(frame.file, frame.function) for frame in frames[base:]])
         exact = self._mark(culprit, executor, finding)

@@ -347,14 +347,14 @@ class Watched:
         if walk is None or slot.generation != sight.generation:
             return
         base = slot.base
-        idle = is_idle(walk, base, slot.kind)
+        idle = is_idle(walk, base, slot.kind) and not (waiting is not None and wait_of(waiting) is Wait.SLEEP)
         sample = Sampled(
             at_ns=at_ns,
             source=Source.OBSERVER,
             frames=walk.frames,
             base=base,
             idle=idle,
-            unit=0 if idle or slot.kind == ON_TRIO else walk.owners[base],  # from inside, trio's task is not known
+            unit=0 if idle or slot.kind == ON_TRIO else owner_at(walk, base),  # from inside, trio's task is not known
             turn=walk.turn,
             cpu_ns=cpu_ns,
             runqueue_ns=runqueue_ns,
@@ -447,10 +447,16 @@ class Watched:
         return True
 
 
+def owner_at(walk: Walk, base: int) -> int:
+    """The task's coroutine; 0 for a callback, of which one in C has no frame."""
+    return walk.owners[base] if base < len(walk.owners) else 0
+
+
 def is_idle(walk: Walk, base: int, kind: int) -> bool:
     """As the sampler inside the process has it: no frame above the loop's machinery."""
     if len(walk.frames) <= base or base < 1:
-        return True
+        # A callback in C, such as time.sleep itself, has no frame of its own.
+        return not (kind == ON_ASYNCIO and 0 < base == len(walk.frames) and walk.frames[-1].function == CALLERS[kind])
     caller = CALLERS.get(kind)
     if caller is None or walk.frames[base - 1].function == caller:
         return False

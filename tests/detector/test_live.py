@@ -514,3 +514,21 @@ def test_a_full_disk_is_told_once_and_costs_nothing_else(tmp_path: Path) -> None
     told = program.end().splitlines()
     assert len(told) == 1, told
     assert "No space left" in told[0]
+
+
+def test_a_callback_in_c_has_no_frame_and_is_told_all_the_same(run: Runner) -> None:
+    told: list[Stall] = []
+
+    async def main() -> None:
+        await asyncio.sleep(0.1)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.3)
+        await asyncio.sleep(0.1)
+
+    with Detector(0.1, on_stall=told.append) as detector:
+        assert detector.wait_for_observer(), detector.observer_problem
+        run(main())
+    [stall] = [s for s in told if s.cause is Cause.SLEEP]
+    assert (stall.culprit, stall.innocent) == (None, False)
+    assert stall.duration_s >= 0.28
+    assert stall.remedy is not None
+    assert "function in C" in stall.remedy

@@ -37,7 +37,9 @@ PATIENCE_S = 10.0
 def run(tmp_path: Path, *, end: str, work: str) -> int:
     store.prepare(tmp_path / "ledger.db", time.time(), store.Limits())
     command = [sys.executable, "-c", PROGRAM.format(end=end, work=work)]
-    return subprocess.run([*command, str(tmp_path / "stalls.jsonl"), str(tmp_path / "ledger.db")], timeout=60).returncode
+    return subprocess.run(
+        [*command, str(tmp_path / "stalls.jsonl"), str(tmp_path / "ledger.db")], timeout=60
+    ).returncode
 
 
 def records(tmp_path: Path) -> list[dict[str, Any]]:

@@ -137,6 +137,10 @@ class WatchedLoop:
             return None
         return turn_began_ns(self._memory[0], self.slot)
 
+    def runs_callbacks_at(self, depth: int) -> bool:
+        """Whether the frame at that depth is asyncio's own that calls a callback, and nothing else."""
+        return self.slot is not None and self.slot.kind == ON_ASYNCIO and depth == self.base
+
     def _stands_idle(self) -> bool:
         """Whether the stack ends where the loop waits for events. A callback in C shows no frame of its own."""
         frame = sys._current_frames().get(self.ident)

@@ -18,8 +18,9 @@ from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.work import work_of
 from loophound.detector.blame import is_of_the_loop
-from loophound.detector.facts import Sampled, Source, ThreadSampled
+from loophound.detector.facts import Sampled, Source, ThreadSampled, Waiting
 from loophound.detector.frames import CodeFrame
+from loophound.detector.syscalls import Wait, wait_of
 
 MOST_FRAMES = 256  # kept of a deeper stack: the outermost few and the innermost rest
 MOST_REMEMBERED_FRAMES = 4096
@@ -62,7 +63,7 @@ class Sampler:
             source=Source.WATCHDOG,
             frames=tuple(frames),
             base=watched.base,
-            idle=_is_idle(stack, watched),
+            idle=_is_idle(stack, watched) and not sleeps_in_c(waiting),
             unit=id(coroutine) if coroutine is not None else 0,
             turn=turn,
             cpu_ns=watched.cpu_ns(),
@@ -142,10 +143,16 @@ def _is_idle(stack: list[Place], watched: WatchedLoop) -> bool:
     frame that runs callbacks would otherwise stand. A signal's handler may run on top of it.
     """
     if len(stack) <= watched.base:
-        return True
+        # A callback in C, such as time.sleep itself, has no frame of its own.
+        return not (watched.runs_callbacks_at(len(stack)) and stack[-1][0] is watched.machinery)
     if watched.machinery is None or stack[watched.base - 1][0] is watched.machinery:
         return False
     return watched.may_be_a_guest or all(is_of_the_loop(code.co_filename) for code, _ in stack[watched.base :])
+
+
+def sleeps_in_c(waiting: Waiting | None) -> bool:
+    """Whether a thread is in a call in which no loop waits for events: a callback in C shows no frame."""
+    return waiting is not None and wait_of(waiting) is Wait.SLEEP
 
 
 def _locate(code: CodeType, instruction: int) -> CodeFrame:
