@@ -61,7 +61,7 @@ class LoopBeat(NamedTuple):  # as Ticked, made at each beat: a dataclass takes t
 
 
 class SeenAlive(NamedTuple):
-    """Nobody asked the loop, and yet it was seen that it turned at that moment, or had had nothing to do since."""
+    """Nobody asked the loop, and yet it was seen that it turned at that moment; or had nothing to do, without a lag."""
 
     at_ns: int
     cpu_ns: int

@@ -44,7 +44,7 @@ ONGOING_NS = 1_000_000_000
 # In half intervals, by whether samples tell when a turn began: when the next beat is due after an answer, and
 # after the loop was seen to turn without being asked. What is asked at each tick is found late at the next one.
 ASKED_PACE = (2, 3)
-UNASKED_PACE = (2, 4)
+UNASKED_PACE = (2, 5)
 
 
 class State(Enum):
@@ -106,6 +106,7 @@ class LoopMachine:
         self._resting_ns = self._pace_ns = interval_ns
         self._dice = beat.at_ns & MOST_DICE
         self._paced_ns = interval_ns  # in what time the next tick was to come
+        self._rests = False  # it had nothing to do when it was last seen
         self._sampled_ns = 0
         self._present = 0  # ticks in a row that came in time
         self._asked_ns = beat.at_ns
@@ -151,6 +152,7 @@ class LoopMachine:
             # When nobody could ask, the loop was late since it was due.
             unasked = self._asked_ns - self.episode.due_ns > SLACK_NS
             self.stats.answered(beat, beat.at_ns - (self.episode.due_ns if unasked else self._asked_ns))
+            self._rests = False
             self._end_episode(beat)
             self._goes_on(beat, self.interval_ns * ASKED_PACE[self.tells_turns] // 2)
             return ()
@@ -158,6 +160,7 @@ class LoopMachine:
             alive = cast(SeenAlive, fact)
             self.stats.answered(alive, alive.lag_ns)
             # No silence ends: until then it turned, or had nothing to do.
+            self._rests = not alive.lag_ns
             self._goes_on(alive, self.longest_pace_ns)
             return ()
         match fact:
@@ -192,7 +195,9 @@ class LoopMachine:
         self._dice = (self._dice * 1_103_515_245 + 12_345) & MOST_DICE
         # The answer to a question is looked for sooner where questions are rare.
         pace_ns = self._pace_ns if self.state is State.RESTING or not self.tells_turns else self.interval_ns
-        self._resting_ns = pace_ns - pace_ns * (self._dice >> 16) // IRREGULAR
+        # What did not run at all between two looks did not run in step with them either.
+        sooner_ns = 0 if self._rests else pace_ns * (self._dice >> 16) // IRREGULAR
+        self._resting_ns = pace_ns - sooner_ns
         self._paced_ns = self.pace_ns
         return commands
 

@@ -144,13 +144,16 @@ class Watchdog(threading.Thread):
         self._own = ThreadProbe(threading.get_native_id())
         self._take_deprived_ns()
         self._collections.install()
+        rest = False
         try:
             while not self._stopping.is_set():
                 if self._watches:
+                    if not rest:
+                        self._paced_ns = min(watch.machine.pace_ns for watch in self._watches)
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
-                    self._paced_ns = min(watch.machine.pace_ns for watch in self._watches)
                     time.sleep(self._paced_ns / 1e9)
-                    if self._all_rest():
+                    rest = self._all_rest()
+                    if rest:
                         continue
                 else:
                     self._wake.wait()
