@@ -93,11 +93,11 @@ def durations(block: tuple[int, int], *, threshold_ms: int, phase_ns: int, befor
         due_ns = now_ns + machine.pace_ns + 80_000
         now_ns = ended_ns if gil_held and began_ns <= due_ns < ended_ns else due_ns
         blocked = began_ns <= now_ns < ended_ns
-        if now_ns == due_ns and machine.state is State.RESTING and not answer_ns and not blocked and before != "asked":
-            machine.feed(SeenAlive(now_ns if before == "rests" else now_ns - MS, 0, 0, 0))
         if answer_ns and answer_ns <= now_ns:
             machine.feed(LoopBeat(answer_ns, 0, 0))
             answer_ns = 0
+        if now_ns == due_ns and machine.state is State.RESTING and not blocked and before != "asked":
+            machine.feed(SeenAlive(now_ns if before == "rests" else now_ns - MS, 0, 0, 0))
         while gil_held and looked_ns < now_ns:
             looked_ns += max(2 * MS, interval_ns // 4)
             overdue = looked_ns - machine.episode.due_ns >= max(interval_ns, threshold_ms * MS * 3 // 10)

@@ -207,8 +207,6 @@ class Watchdog(threading.Thread):
             machine.feed(watch.loop.rested(watch.rested_ns))
             machine.feed(Ticked(watch.rested_ns))
             watch.rested_ns = 0
-        if machine.state is State.RESTING and not late and not answers:
-            self._look_without_asking(watch, tick.at_ns)
         if closely:
             self._account(watch)
         while answers:
@@ -217,6 +215,8 @@ class Watchdog(threading.Thread):
                 watch.loop.slot.lag_ns = machine.stats.last_lag_ns
         if self._slept is not None:
             machine.feed(self._slept)
+        if machine.state is State.RESTING and not late:
+            self._look_without_asking(watch, tick.at_ns)
         # The samples from outside come before the tick: what ends a stall must find them filed.
         if closely:
             self._drain_observer()
