@@ -1,7 +1,7 @@
 """One running loop under watch: it answers pings, and remembers who waited.
 
-`beat` and `settle` are all that ever runs on the loop's thread: a few microseconds, fifty
-times a second. A ping by call_soon_threadsafe reaches every loop, uvloop included.
+`beat` and `settle` are all that ever runs on the loop's thread: a few microseconds, at most forty
+times a second, and never while it rests. A ping by call_soon_threadsafe reaches every loop, uvloop included.
 """
 
 from __future__ import annotations
