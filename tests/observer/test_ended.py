@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -47,7 +48,7 @@ def records(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def kept(tmp_path: Path) -> int:
-    with sqlite3.connect(tmp_path / "ledger.db") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
         return int(db.execute("SELECT count(*) FROM grouped").fetchone()[0])
 
 
