@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from loophound.detector.facts import Sampled
     from loophound.observer.hosting import Hosting
 
-# In what parts of a threshold silence is counted: where the beginning of a stall is not known better, a beat is due each
-# time, so that a stall 20 % above it is seen at every phase. What a healthy loop pays is the number of wakes: each costs
-# 0.1 ms of cold caches, whatever is done in it.
+# In what parts of a threshold silence is counted: where the beginning of a stall is not known better, a beat is due in
+# each, so that a stall 20 % above it is seen at every phase. What a healthy loop pays is the number of wakes: each
+# costs 0.1 ms of cold caches, whatever is done in it.
 BEATS_IN_A_THRESHOLD = 5
 SHORTEST_INTERVAL_NS = 2_000_000
 LONGEST_INTERVAL_NS = 100_000_000
