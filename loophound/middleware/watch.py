@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import loophound
-from loophound.server.hooks import Ended, current_scope
+from loophound.server.hooks import Ended, Finished, current_scope
 
 if TYPE_CHECKING:
     from loophound.detector.detector import Detector
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 App = Callable[[Any, Any, Any], Awaitable[None]]
 # A stall is explained within a second of its end: by then these may have been answered.
 MOST_LATELY = 256
+MOST_NOTED = 4096  # of the requests of a second
 
 
 class Exchange:
@@ -46,12 +47,33 @@ class Site:
     def __init__(self) -> None:
         self.running: dict[int, Exchange] = {}
         self.lately: deque[Exchange] = deque(maxlen=MOST_LATELY)
+        # While somebody wants the figures: how many have ended, and of `stride` each one.
+        self.ended = self.stride = 0
+        self.noted: deque[Finished] = deque(maxlen=MOST_NOTED)
 
     def exchanges(self) -> Iterable[Exchange]:
         return [*self.running.values(), *self.lately]
 
     def take_ended(self, most: int) -> Ended:
-        return Ended(0, 1, ())
+        # A request that ends between these lines may be missed: nothing here is worth a lock at each.
+        taken = Ended(self.ended, self.stride, list(self.noted))
+        self.noted = deque(maxlen=MOST_NOTED)
+        self.ended = 0
+        self.stride = 0 if not most else taken.requests // most + 1
+        return taken
+
+    def left(self, exchange: Exchange) -> None:
+        """A request has ended."""
+        exchange.ended_ns = time.monotonic_ns()
+        del self.running[id(exchange)]
+        self.lately.append(exchange)
+        scope = exchange.scope
+        if not self.stride or scope["type"] != "http":
+            return
+        self.ended += 1
+        if self.ended % self.stride == 0:
+            route = scope.get("route") or scope.get("path_template") or scope["path"]
+            self.noted.append((scope["method"], route, exchange.ended_ns - exchange.began_ns))
 
 
 class WatchMiddleware:
@@ -87,9 +109,7 @@ class WatchMiddleware:
             await self.app(scope, receive, send)
         finally:
             current_scope.reset(token)
-            exchange.ended_ns = time.monotonic_ns()
-            del site.running[id(exchange)]
-            site.lately.append(exchange)
+            site.left(exchange)
 
     def _site(self) -> Site:
         loop = asyncio.get_running_loop()

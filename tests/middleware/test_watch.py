@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
@@ -15,9 +16,11 @@ from typing import Any
 
 import pytest
 
+from loophound.detector.detector import Detector
 from loophound.detector.records import Cause, Stall
 from loophound.errors import ConfigError
 from loophound.middleware.watch import WatchMiddleware
+from loophound.server.hooks import Ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
 
@@ -129,3 +132,23 @@ def test_options_are_those_of_the_detector() -> None:
 
     with pytest.raises(ConfigError, match="threshold"):
         WatchMiddleware(app, threshold=-1)
+
+
+def test_requests_are_counted_and_timed_while_somebody_asks() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["path_template"] = "/show/{id}"
+
+    async def main() -> None:
+        watched = WatchMiddleware(app, detector=Detector(observer=False))
+        site = watched._site()
+        for kind in ("http", "http", "websocket"):
+            await watched({"type": kind, "method": "GET", "path": "/show/7", "client": None}, None, None)
+        assert site.take_ended(10) == Ended(0, 0, [])  # nobody had asked
+        for kind in ("http", "http", "websocket"):
+            await watched({"type": kind, "method": "GET", "path": "/show/7", "client": None}, None, None)
+        requests, stride, noted = site.take_ended(0)
+        assert (requests, stride, [finished[:2] for finished in noted]) == (2, 1, [("GET", "/show/{id}")] * 2)
+        assert len(site.lately) == 6
+        await watched.aclose()
+
+    asyncio.run(main())
