@@ -116,12 +116,11 @@ def clock_of(shown: str) -> float:
 def test_who_blocks_is_shown_while_it_lasts(way: str, server: Server, terminal: Open) -> None:
     screen = terminal([*LOOPHOUND, "top"], *SIZES[way], server.folder)
     screen.wait_for("live", "req/s")
-    first = clock_of(blocked(screen, server, way))
-    deadline_s, clocks = time.monotonic() + 1.5, [first]
-    while time.monotonic() < deadline_s:
-        clocks.append(max(clocks[-1], clock_of(screen.screen())))
-        time.sleep(0.1)
-    assert len(set(clocks)) >= 2, clocks  # it went on, on the reader's clock
+    for _ in range(ATTEMPTS):  # on a crowded machine it may show just before it ends
+        if goes_on(screen, clock_of(blocked(screen, server, way))):
+            break
+    else:
+        pytest.fail(f"the clock stood still:\n{screen.screen()}")
     screen.wait_for("live", without="BLOCKED ")
     screen.press("f", *way, "Enter", "Enter")  # others have blocked this server before
     source = [f"def {way}"] if SIZES[way][1] >= 40 else []
@@ -150,6 +149,16 @@ def test_what_else_can_hold_a_loop(way: str, shown: str, cause: str, server: Ser
             break
     else:
         pytest.fail(f"{way} never showed:\n{screen.screen()}")
+
+
+def goes_on(screen: Tmux, first_s: float) -> bool:
+    """Whether the clock goes on, which is the reader's own."""
+    deadline_s = time.monotonic() + 1.5
+    while time.monotonic() < deadline_s:
+        if clock_of(screen.screen()) > first_s:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def blocked(screen: Tmux, server: Server, way: str) -> str:
