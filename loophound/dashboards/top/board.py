@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,8 @@ MOST_CULPRITS = 1000
 MOST_CALLS = 1000
 MOST_STALLS = 1000  # records kept in full, for details and reports
 MOST_WORKERS = 256
+MOST_ONGOING = 256  # stalls that are told to go on
+LAST_WORDS_S = 2.0  # by then the process has told of the end of a stall
 
 Message = Mapping[str, Any]
 
@@ -61,6 +63,7 @@ class Board:
         self.culprits: OrderedDict[str, Culprit] = OrderedDict()
         self.calls: OrderedDict[tuple[str, str, int], FlaggedCall] = OrderedDict()
         self.stalls: OrderedDict[str, Stall] = OrderedDict()
+        self._ongoing: dict[str, Stall] = {}  # of the stalls
         self._call_ids: OrderedDict[str, None] = OrderedDict()  # a feed that is joined again repeats the latest
         self.lost = 0  # lines that the feed dropped because we were slow
         self.heard_s: float | None = None
@@ -82,6 +85,7 @@ class Board:
         self.culprits.clear()
         self.calls.clear()
         self.stalls.clear()
+        self._ongoing.clear()
 
     def frozen(self) -> Board:
         """The state as it is now. Records never change, so that they are shared, not copied."""
@@ -157,6 +161,8 @@ class Board:
         at_s = self.wall(message["at"]) if message.get("at") else now_s
         worker = self._worker_of(message, now_s)
         worker.become(str(message["state"]), None if why is None else str(why), min(at_s, now_s))
+        if worker.gone:
+            self._end_ongoing(worker.pid, None)
         self._replace(worker.number)
 
     def _replace(self, number: int) -> None:
@@ -177,7 +183,24 @@ class Board:
     def _state(self, message: Message, now_s: float) -> None:
         worker = self._worker_of(message, now_s)
         if not worker.gone:
-            worker.loop(str(message["thread"])).tell(message, now_s)
+            loop = worker.loop(str(message["thread"]))
+            loop.tell(message, now_s)
+            if self._ongoing and not loop.state.is_trouble and loop.told_for_s >= LAST_WORDS_S:
+                self._end_ongoing(worker.pid, loop.thread)
+
+    def _end_ongoing(self, pid: int, thread: str | None) -> None:
+        """What was told to go on there does not any more, and nobody has told of its end: it was killed, or the
+        end is told as a part of another stall.
+        """
+        for id, stall in list(self._ongoing.items()):
+            if stall.pid != pid or thread not in (None, stall.thread):
+                continue
+            del self._ongoing[id]
+            ended = replace(stall, ongoing=False)
+            self.stalls[id] = ended
+            culprit = self.culprits.get(stall.fingerprint)
+            if culprit is not None:
+                culprit.records = [ended if record.id == id else record for record in culprit.records]
 
     def _history(self, message: Message, now_s: float) -> None:
         loop = self._worker_of(message, now_s).loop(str(message["thread"]))
@@ -201,6 +224,11 @@ class Board:
         begun_s = self.wall(stall.at)
         former = self.stalls.pop(stall.id, None)
         self.stalls[stall.id] = stall
+        self._ongoing.pop(stall.id, None)
+        if stall.ongoing:
+            self._ongoing[stall.id] = stall
+        while len(self._ongoing) > MOST_ONGOING:
+            del self._ongoing[next(iter(self._ongoing))]
         while len(self.stalls) > MOST_STALLS:
             self.stalls.popitem(last=False)
         culprit = self.culprits.get(stall.fingerprint)

@@ -48,6 +48,17 @@ def test_a_stall_that_was_announced_counts_once() -> None:
     assert (culprit.victims, len(culprit.records)) == (37, 1)
 
 
+@pytest.mark.parametrize("end", [worker(1, "gone", why="it was killed by SIGKILL"), state(1, for_s=2.5)])
+def test_a_stall_whose_end_nobody_tells_ends_with_its_loop(end: Message) -> None:
+    made = board(hello(), worker(1), stalled(1, id="a", ongoing=True, duration_s=1.0), state(1, for_s=0.5), state(0))
+    [culprit] = made.culprits.values()
+    assert culprit.ongoing
+    made.feed(end, NOW_S)
+    assert (culprit.count, culprit.total_s, culprit.ongoing, made.stalls["a"].ongoing) == (1, 1.0, False, False)
+    made.feed(stalled(1, id="a", duration_s=3.5), NOW_S)  # it was told late
+    assert (culprit.count, culprit.total_s, culprit.ongoing) == (1, 3.5, False)
+
+
 def test_an_end_that_names_another_culprit_moves_the_stall() -> None:
     made = board(hello(), stalled(id="a", ongoing=True), stalled(id="a", fingerprint="other", duration_s=2.0))
     told = {name: (culprit.count, culprit.total_s) for name, culprit in made.culprits.items()}
