@@ -189,8 +189,8 @@ class Board:
                 self._end_ongoing(worker.pid, loop.thread)
 
     def _end_ongoing(self, pid: int, thread: str | None) -> None:
-        """What was told to go on there does not any more, and nobody has told of its end: it was killed, or the
-        end is told as a part of another stall.
+        """What was told to go on there does not any more, and nobody has told of its end, or not by itself: its
+        process was killed, or the end was told as a part of another stall's.
         """
         for id, stall in list(self._ongoing.items()):
             if stall.pid != pid or thread not in (None, stall.thread):
