@@ -21,6 +21,7 @@ from loophound.detector.syscalls import Wait
 
 LITTLE = 0.3
 NEARLY_NONE = 0.1
+NOTICEABLE = 0.05
 STANDS_STILL = 0.8
 MOST_PROFILE_LINES = 8
 
@@ -226,7 +227,7 @@ def _without_figures(portrait: Portrait, parts: Sequence[Weighed]) -> Cause:
     # A thread that computes is never seen to wait of its own accord; one that waits for moments at a
     # time, as in a loop of fsync, hardly ever on a crowded machine, where it wants a CPU most of the time.
     own = {kind: share for kind, share in portrait.waits.items() if kind in _CAUSE_OF_WAIT and share > 0.0}
-    if own and portrait.busy is not None and portrait.busy < MOST:
+    if own and portrait.busy is not None and (portrait.busy < MOST or portrait.pauses):
         return _CAUSE_OF_WAIT[max(own, key=lambda kind: own[kind])]
     if portrait.wanting >= MOST:
         return Cause.CPU
@@ -270,7 +271,9 @@ def _gil_held(cause: Cause, portrait: Portrait) -> bool | None:
         return None
     if cause is Cause.GC or portrait.unseen_at_once >= MOST:
         return True
-    return False if portrait.seen_inside >= LITTLE else None
+    # One who waits stands still: the watchdog's looks at it were not between two of its calls.
+    enough = NOTICEABLE if cause in (Cause.SLEEP, Cause.IO, Cause.LOCK) else LITTLE
+    return False if portrait.seen_inside >= enough else None
 
 
 def _profile(parts: Sequence[Weighed], origin: Origin) -> list[tuple[CodeFrame, float]]:

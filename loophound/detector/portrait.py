@@ -29,6 +29,9 @@ MOST_WITHHELD_BY_GIL = 0.9
 # Who was seen to wait more often than that did so: a loop of short calls, such as fsync, is
 # mostly seen between them from inside the process.
 HARDLY_EVER = 0.1
+# CPython hands the GIL over every 5 ms at the most. A thread that computes gave up its CPU 110 times a second beside
+# two others, a loop of fsync 490 times beside one and 1,200 times alone.
+OFTEN_PER_S = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Portrait:
     in_call: float  # at an instruction that can run C code, of the samples that tell
     seen_inside: float  # the time for which samples from inside the process stand
     hands_over: bool  # it went to wait for something about as often as the watchdog wanted the GIL
+    pauses_per_s: float  # how often it gave up its CPU to wait for something; 0 where that is not known
     from_outside: bool  # `standing` comes of samples from outside alone
     runnable: float | None  # the kernel had it running or wanting to, of the samples that tell
     wanting: float  # the kernel had it running, or wanting to run, or waiting for the GIL
@@ -69,10 +73,15 @@ class Portrait:
         what it got is more than the threshold: a hypervisor takes CPUs away without a trace. Where the
         run queue explains most of the time, `busy` tells.
         """
-        if self.cpu is None or self.busy is None:
+        if self.cpu is None or self.busy is None or self.pauses:
             return False
         wanted = self.wanting >= MOST and self.waited < HARDLY_EVER and (self.runqueue or 0.0) < MOST
         return self.busy >= MOST or (wanted and self.cpu * self.length_ns >= self.threshold_ns)
+
+    @property
+    def pauses(self) -> bool:
+        """It waited for moments at a time, more often than the GIL can explain, and was seen to."""
+        return self.pauses_per_s >= OFTEN_PER_S and self.waited > 0.0
 
     @property
     def waited(self) -> float:
@@ -139,6 +148,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         in_call=share(lambda s: s.in_call) / telling if telling else 0.0,
         seen_inside=share(lambda s: s.source is Source.WATCHDOG),
         hands_over=_hands_over(parts),
+        pauses_per_s=_pauses_per_s(parts),
         from_outside=len(_outside(parts)) >= ENOUGH_FROM_OUTSIDE,
         runnable=share(lambda s: s.runnable) / kernel_told if kernel_told else None,
         wanting=share(lambda s: s.runnable or (s.source is Source.OBSERVER and _waits_for_gil(s))),
@@ -156,6 +166,14 @@ def _hands_over(parts: Sequence[Weighed]) -> bool:
     """Whether it let go of the GIL on demand. CPython does so between instructions only, and waits for it then."""
     switches = [p.sample.switches for p in parts if p.sample.switches is not None]
     return len(switches) > ENOUGH_FROM_INSIDE and switches[-1] - switches[0] >= (len(switches) - 1) * LITTLE_OFTEN
+
+
+def _pauses_per_s(parts: Sequence[Weighed]) -> float:
+    known = [(p.sample.at_ns, p.sample.switches) for p in parts if p.sample.switches is not None]
+    if len(known) < ENOUGH_FROM_INSIDE:
+        return 0.0
+    (first_ns, before), (last_ns, after) = known[0], known[-1]
+    return (after - before) * 1e9 / (last_ns - first_ns) if last_ns > first_ns else 0.0
 
 
 def _cpu_shares(episode: Episode, parts: Sequence[Weighed], stretch: Span) -> tuple[float | None, float | None]:

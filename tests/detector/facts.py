@@ -68,6 +68,7 @@ class Doing:
     cpu: float = 0.0
     others_cpu: float = 0.0
     runqueue: float = 0.0
+    pauses_per_s: float | None = None  # how often it gives up its CPU to wait; None when the kernel does not tell
     waiting: Waiting | None = None
     gil_held: bool = False  # the watchdog cannot run, nor any other Python thread
     deprived: bool = False  # the watchdog gets no CPU
@@ -148,6 +149,11 @@ class World:
     def runqueue_ns(self, at_ns: int) -> int:
         return round(sum(act.part_ns(at_ns) * act.doing.runqueue for act in self.acts))
 
+    def switches(self, at_ns: int) -> int | None:
+        if self.doing_at(at_ns).pauses_per_s is None:
+            return None
+        return round(sum(act.part_ns(at_ns) * (act.doing.pauses_per_s or 0.0) / 1e9 for act in self.acts))
+
     def beat(self, at_ns: int) -> LoopBeat:
         return LoopBeat(at_ns, self.cpu_ns(at_ns), self.process_cpu_ns(at_ns))
 
@@ -168,6 +174,7 @@ class World:
             runnable=doing.waiting is None,
             stopped=doing.stopped and source is Source.OBSERVER,
             in_call=doing.in_call if source is Source.WATCHDOG else None,
+            switches=self.switches(at_ns) if source is Source.WATCHDOG else None,
             others=doing.others,
         )
 

@@ -380,3 +380,24 @@ def test_short_waits_seen_now_and_then_are_no_computing(waiting: Waiting | None,
     finding = world.finding()
     assert finding.cause is cause
     assert finding.culprit == HANDLER
+
+
+@pytest.mark.parametrize(
+    ("pauses_per_s", "cause"), [(1200, Cause.IO), (490, Cause.IO), (110, Cause.CPU), (None, Cause.CPU)]
+)
+def test_one_who_waits_for_moments_again_and_again_does_not_compute(pauses_per_s: float | None, cause: Cause) -> None:
+    """Recorded of a loop of fsync on a crowded machine: 26 % CPU, a third in the run queue.
+
+    Measured of such a loop: it gives up its CPU 1,200 times a second, beside a thread that computes 490 times. A
+    thread that computes did so 110 times beside two others.
+    """
+    between = Doing(cpu=0.28, runqueue=0.34, in_call=True, pauses_per_s=pauses_per_s, cycle=((HANDLER,), MOVING[0]))
+    on_gil = replace(between, waiting=ON_GIL)
+    world = World().rests(100)
+    for _ in range(6):
+        world.does(26, between).does(20, on_gil).does(6, replace(between, waiting=Waiting("fsync", "/srv/data")))
+    assert world.finding().cause is cause
+
+
+def test_many_pauses_without_a_wait_that_was_seen_are_no_wait() -> None:
+    assert World().rests(100).does(300, cpu=1.0, pauses_per_s=3000, cycle=MOVING).finding().cause is Cause.CPU
