@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("loophound.detector")
 
 STOPPING_S = 2.0
-THOROUGH_EVERY = 10  # ticks
+THOROUGH_EVERY = 5  # ticks
 FEW_SAMPLES = 8
 MOST_STATS = 64
 MOST_RESTS = 8
@@ -51,6 +51,7 @@ class Watch:
     loop: WatchedLoop
     machine: LoopMachine
     probe: ThreadProbe | None = None  # opened at the first tick: short runs need none
+    runqueue_ns: int | None = None  # for how long its thread had waited for a CPU, when that was last read
     rested_ns: int = 0  # when it was last seen at rest, and the machine was not told
     begun_ns: int = 0  # the last beat before the stall whose beginning was told
     nameless: set[object] = field(default_factory=set)  # units whose task was sought in vain
@@ -204,6 +205,9 @@ class Watchdog(threading.Thread):
         machine, answers = watch.machine, watch.loop.answers
         closely = thorough or machine.watchful
         if watch.rested_ns:  # the ticks that were left out
+            if watch.runqueue_ns is not None:
+                # A thread that has not run has not waited for a CPU: what was known of that is known until then.
+                machine.feed(Accounted(watch.rested_ns, watch.runqueue_ns))
             machine.feed(watch.loop.rested(watch.rested_ns))
             machine.feed(Ticked(watch.rested_ns))
             watch.rested_ns = 0
@@ -245,9 +249,9 @@ class Watchdog(threading.Thread):
                 machine.feed(alive)
 
     def _waits_for_events(self, watch: Watch) -> bool:
-        if watch.probe is None:
-            watch.probe = ThreadProbe(watch.loop.native_id)
-        waiting, _ = watch.probe.look()
+        # While it rests it waits for no CPU either, so that what comes of it later stands out.
+        self._account(watch)
+        waiting, _ = watch.probe.look() if watch.probe is not None else (None, None)
         return waiting is not None and waiting.syscall in WAITS_FOR_EVENTS
 
     def _all_rest(self) -> bool:
@@ -296,6 +300,7 @@ class Watchdog(threading.Thread):
             watch.probe = ThreadProbe(watch.loop.native_id)
         _, runqueue_ns = watch.probe.cpu_and_runqueue_ns()
         if runqueue_ns is not None:
+            watch.runqueue_ns = runqueue_ns
             watch.machine.feed(Accounted(time.monotonic_ns(), runqueue_ns))
 
     def _capture(self, watch: Watch, late: bool) -> None:
