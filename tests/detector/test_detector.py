@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import threading
 import time
@@ -244,7 +245,9 @@ def test_a_forked_child_has_no_trace_of_the_detector(tmp_path: Path) -> None:
 
     with made:
         asyncio.run(main())
-    assert (tmp_path / "stalls.jsonl").read_text() == ""
+    # On a crowded machine the parent may be kept waiting for its child, which it tells of.
+    records = [json.loads(line) for line in (tmp_path / "stalls.jsonl").read_text().splitlines()]
+    assert {record["pid"] for record in records} <= {os.getpid()}
 
 
 # The loop's epoll and self-pipe, the pipe to the parent, and the one that mmap keeps of the page.
