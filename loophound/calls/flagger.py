@@ -15,7 +15,7 @@ from typing import Any
 from loophound import allowing
 from loophound.calls import judging, observing
 from loophound.calls.making import Maker, Raw, refusal
-from loophound.calls.observing import Exchange, LoopThread, Sighting
+from loophound.calls.observing import Exchange, Sighting
 from loophound.calls.patching import IMPORT_FILE, patches
 from loophound.detector.adapters.work import describe_request
 from loophound.detector.allowances import Allowance, Allowances
@@ -71,8 +71,11 @@ class Flagger:
         self._lock = threading.Lock()
         self._complained = False
 
-    def start(self) -> None:
-        """Begin to see; does nothing once begun."""
+    def start(self, *roots: object) -> None:
+        """Begin to see; does nothing once begun. `roots`: where to look for names bound early, besides modules.
+
+        It takes 0.1 s and more: where a loop runs, call it in another thread.
+        """
         with self._lock:
             if self.started and self._pid == os.getpid():
                 return
@@ -81,17 +84,19 @@ class Flagger:
                 self._stream.start()
             self.started, self._pid = True, os.getpid()
             _started.append(self)
-        patches.use(self)
+            observing.others[:] = _started[1:]
+        patches.use(self, roots)
 
-    def stop(self) -> None:
-        """Put everything back; returns when the last calls have been shown."""
+    def stop(self, *roots: object) -> None:
+        """Put everything back; returns when the last calls have been shown. As long as start()."""
         with self._lock:
             if not self.started or self._pid != os.getpid():
                 return
             self.started = False
             _started.remove(self)
+            observing.others[:] = _started[1:]
             stream, self._stream = self._stream, None
-        patches.leave(self)
+        patches.leave(self, roots)
         if stream is not None:
             stream.close()
 
@@ -99,7 +104,7 @@ class Flagger:
         """The loop of this thread marks its requests by itself (server/hooks.py); with `everywhere`, all that it
         runs counts.
         """
-        observing.served[threading.get_ident()] = (observing.this_thread(), self)
+        observing.served[threading.get_ident()] = self
 
     def unserve(self) -> None:
         observing.served.pop(threading.get_ident(), None)
@@ -162,10 +167,10 @@ class Flagger:
             pid=os.getpid(), worker=self.worker,
         )  # fmt: skip
 
-    def _is_allowed(self, frames: Sequence[CodeFrame], thread: LoopThread) -> bool:
+    def _is_allowed(self, frames: Sequence[CodeFrame], thread: int) -> bool:
         named = {(frame.file, frame.function) for frame in frames}
         permitted = any(
-            permit.thread == thread.ident and not permit.ended_ns and (permit.file, permit.function) in named
+            permit.thread == thread and not permit.ended_ns and (permit.file, permit.function) in named
             for permit in reversed(allowing.permits)
         )
         return permitted or self._allowances.cover(frames)
@@ -227,6 +232,7 @@ def _forget_in_child() -> None:
         flagger.started, flagger._stream, flagger._lock = False, None, threading.Lock()
         patches.forget(flagger)
     _started.clear()
+    observing.others.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -32,17 +32,6 @@ class Observer(Protocol):
         """
 
 
-class LoopThread:
-    """A thread that runs a loop. `busy` while it is in a call of the catalogue, or in our own code for one."""
-
-    __slots__ = ("busy", "ident")
-
-    def __init__(self, ident: int) -> None:
-        self.ident = ident
-        # A side loop (middleware/side_loop.py) is there to be blocked.
-        self.busy: bool = getattr(_get_running_loop(), "may_block", False)
-
-
 class Tally:
     """What was flagged in one request, for those who tell it there."""
 
@@ -52,9 +41,10 @@ class Tally:
         self.blocked_ns = self.calls = 0
 
 
-# One request as seen by one observer: (observer, thread, scope, the same request as another one sees it, tally).
-# A tuple and no class: it is made for each request, and an object of a class took a fifth of what the middleware costs.
-Exchange: TypeAlias = "tuple[Observer, LoopThread, Any, Exchange | None, Tally | None]"
+# One request as seen by one observer: (observer, the loop's thread, scope, the same request as another one sees it,
+# tally). A tuple and no class: it is made for each request, and an object of a class took a fifth of what the
+# middleware costs.
+Exchange: TypeAlias = "tuple[Observer, int, Any, Exchange | None, Tally | None]"
 
 
 def is_eager(exchange: Exchange) -> bool:
@@ -93,28 +83,21 @@ class Sighting:
 
 current: ContextVar[Exchange | None] = ContextVar("loophound_exchange", default=None)
 # Loops whose server marks its requests itself (server/hooks.py), by the thread that runs them.
-served: dict[int, tuple[LoopThread, Observer]] = {}
-threads: dict[int, LoopThread] = {}
-MOST_THREADS = 4096
-
-
-def this_thread() -> LoopThread:
-    ident = get_ident()
-    thread = threads.get(ident)
-    if thread is None:
-        if len(threads) >= MOST_THREADS:
-            threads.clear()
-        thread = threads[ident] = LoopThread(ident)
-    return thread
+served: dict[int, Observer] = {}
+# All that observe in this process, but for the first: while there is none, a request has one observer at most.
+others: list[Observer] = []
+# Threads that are in a call of the catalogue, or in our own code for one.
+busy: set[int] = set()
 
 
 def of_server() -> Exchange | None:
     """The request that the server of this thread's loop has marked; None where there is none."""
-    found = served.get(get_ident())
-    if found is None:
+    ident = get_ident()
+    observer = served.get(ident)
+    if observer is None:
         return None
     scope = current_scope.get(None)
-    return None if scope is None and not found[1].everywhere else (found[1], found[0], scope, None, None)
+    return None if scope is None and not observer.everywhere else (observer, ident, scope, None, None)
 
 
 def function(point: Point) -> Callable[..., Any]:
@@ -126,7 +109,7 @@ def function(point: Point) -> Callable[..., Any]:
         if exchange is None:
             if not served or (exchange := of_server()) is None:
                 return original(*args, **kwargs)
-        elif exchange[1].ident != ident():
+        elif exchange[1] != ident():
             return original(*args, **kwargs)
         return observed(point, exchange, args, kwargs)
 
@@ -175,22 +158,22 @@ def point_of(value: Any) -> Point | None:
 def observed(point: Point, exchange: Exchange, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A call within a request, on its loop's thread."""
     thread, row, original = exchange[1], point.row, point.original
-    if thread.busy:
+    if thread in busy or getattr(_get_running_loop(), "may_block", False):  # a side loop is there to be blocked
         return original(*args, **kwargs)
     if row.tries and original(args[0], False):  # a lock that is free makes nobody wait
         return True
     eager = is_eager(exchange)
     if eager:
-        thread.busy = True
+        busy.add(thread)
         try:
             blocks = row.when.holds(args, kwargs, before=True)
             if blocks:
                 _flag(exchange, Sighting(point, args, kwargs, monotonic_ns(), None))
         finally:
-            thread.busy = False
+            busy.discard(thread)
         if not blocks:  # what it calls is judged by itself
             return original(*args, **kwargs)
-    thread.busy = True
+    busy.add(thread)
     began_ns = monotonic_ns()
     try:
         return original(*args, **kwargs)
@@ -200,7 +183,7 @@ def observed(point: Point, exchange: Exchange, args: Sequence[Any], kwargs: Mapp
             if took_ns >= least_ns(exchange) and (eager or row.when.holds(args, kwargs, before=False)):
                 _flag(exchange, Sighting(point, args, kwargs, began_ns, took_ns))
         finally:
-            thread.busy = False
+            busy.discard(thread)
 
 
 def _flag(exchange: Exchange, sighting: Sighting) -> None:
@@ -215,9 +198,8 @@ def _flag(exchange: Exchange, sighting: Sighting) -> None:
 
 def _forget_in_child() -> None:
     """A forked child is another process: what it calls is no request's."""
-    for thread in threads.values():
-        thread.ident = 0
-    threads.clear()
+    current.set(None)
+    busy.clear()
     served.clear()
 
 

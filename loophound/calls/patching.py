@@ -60,53 +60,58 @@ class Patches:
         """How many use it."""
         return len(self._users)
 
-    def use(self, user: object) -> None:
-        """Patch, if this is the first user."""
+    def use(self, user: object, roots: Iterable[object] = ()) -> None:
+        """Patch, if this is the first user. Names bound early are found in what modules and `roots` lead to;
+        that takes 0.1 s and more, in which other threads run, the loop's too if this is another one.
+        """
         with self._lock:
             if not self._done:
-                self._patch()
+                self._patch(roots)
             if not any(known is user for known in self._users):
                 self._users.append(user)
 
-    def leave(self, user: object) -> None:
-        """Undo everything, if this was the last user. Does nothing for one that does not use it."""
+    def leave(self, user: object, roots: Iterable[object] = ()) -> None:
+        """Undo everything, if this was the last user. Does nothing for one that does not use it. As long as use()."""
         with self._lock:
             known = [other for other in self._users if other is not user]
             if len(known) < len(self._users):
                 self._users = known
                 if not known:
-                    self._undo()
+                    done = self._put_all_back()
+                    references.exchange([(patch.has, patch.had) for patch in done if _is_shared(patch)], roots)
 
     def forget(self, user: object) -> None:
         """The same in a forked child, where nothing is undone: it would take as long as to patch."""
         self._lock = threading.RLock()
         self._users = [other for other in self._users if other is not user]
 
-    def _patch(self) -> None:
-        # A stand-in must not be called when the interpreter has taken down the modules that it needs.
-        atexit.register(self._undo)
+    def _patch(self, roots: Iterable[object]) -> None:
+        # A stand-in must not be called when the interpreter has taken down the modules that it needs. Names bound
+        # early are not looked for then: what stands there does without.
+        atexit.register(self._put_all_back)
         rows = []
         for row in self._rows:
             if row.module in sys.modules:
                 rows.append(row)
             else:
                 self._waiting.setdefault(row.module, []).append(row)
-        self._apply(rows)
+        references.exchange(self._put_in(rows), roots)
 
-    def _undo(self) -> None:
-        atexit.unregister(self._undo)
-        self._users, done, self._done = [], self._done, []
-        self._waiting.clear()
-        for patch in reversed(done):
-            _put_back(patch)
-        references.exchange([(patch.has, patch.had) for patch in done if _is_shared(patch)])
-
-    def _apply(self, rows: Iterable[Row]) -> None:
+    def _put_in(self, rows: Iterable[Row]) -> list[tuple[Any, Any]]:
+        """Returns each function that others may have by its name, and what now stands for it."""
         new = [patch for row in rows for patch in _patches(row, self.loaded)]
         for patch in new:
             _put(patch)
         self._done += new
-        references.exchange([(patch.had, patch.has) for patch in new if _is_shared(patch)])
+        return [(patch.had, patch.has) for patch in new if _is_shared(patch)]
+
+    def _put_all_back(self) -> list[Patch]:
+        atexit.unregister(self._put_all_back)
+        self._users, done, self._done = [], self._done, []
+        self._waiting.clear()
+        for patch in reversed(done):
+            _put_back(patch)
+        return done
 
     def loaded(self) -> None:
         """A module was imported: what waited for it is patched, before the importer has its names."""
@@ -114,9 +119,9 @@ class Patches:
             return
         with self._lock:
             ready = [module for module in self._waiting if module in sys.modules and _is_whole(module)]
-            rows = [row for module in ready for row in self._waiting.pop(module)]
-            if rows:
-                self._apply(rows)
+            for module in ready:
+                shared = self._put_in(self._waiting.pop(module))
+                references.exchange_in(module.partition(".")[0], shared)
 
 
 def _is_shared(patch: Patch) -> bool:

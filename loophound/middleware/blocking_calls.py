@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import weakref
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from threading import get_ident
+from threading import Thread, get_ident
 from typing import Any, Literal, get_args
 
 from anyio import to_thread
 
 from loophound.calls.flagger import CallFace, Flagger, base_codes
-from loophound.calls.observing import Tally, current, of_server, served, this_thread, threads
+from loophound.calls.observing import Tally, current, of_server, others, served
 from loophound.dashboards.calls import LOGGER, CallLog
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import BlockingCall
@@ -22,6 +23,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 Action = Literal["log", "raise", "header", "callback"]
 ACTIONS: tuple[str, ...] = get_args(Action)
 logger = logging.getLogger(LOGGER)
+_set, _reset = current.set, current.reset
 
 
 class BlockingCallMiddleware:
@@ -61,15 +63,27 @@ class BlockingCallMiddleware:
             faces, minimum_ms=minimum_ms, raises="raise" in actions, allowances=[*_allowances(allow), *_of_project()]
         )
         self._header = "header" in actions
-        self._end = weakref.finalize(self, self.flagger.stop)
+        self._end = weakref.finalize(self, _stop, self.flagger)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        flagger = self.flagger
+        if not flagger.started or others or served or self._header or scope["type"] == "lifespan":
+            await self._at_length(scope, receive, send)
+            return
+        token = _set((flagger, get_ident(), scope, None, None))
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            _reset(token)
+
+    async def _at_length(self, scope: Any, receive: Any, send: Any) -> None:
+        """What is not the case in most requests, which do not pay for it."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
         flagger = self.flagger
         if not flagger.started:
-            flagger.start()
+            await to_thread.run_sync(flagger.start, self.app)
         outer = current.get()
         if outer is None and served:
             outer = of_server()
@@ -77,7 +91,7 @@ class BlockingCallMiddleware:
         if self._header and scope["type"] == "http":
             tally = Tally()
             send = _with_header(tally, send)
-        token = current.set((flagger, threads.get(get_ident()) or this_thread(), scope, outer, tally))
+        token = current.set((flagger, get_ident(), scope, outer, tally))
         try:
             await self.app(scope, receive, send)
         finally:
@@ -85,7 +99,7 @@ class BlockingCallMiddleware:
 
     async def aclose(self) -> None:
         """Put everything back, once the last calls have been shown. The next request begins anew."""
-        await to_thread.run_sync(self.flagger.stop)
+        await to_thread.run_sync(self.flagger.stop, self.app)
 
     async def _lifespan(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_when_shown(message: Any) -> None:
@@ -94,14 +108,22 @@ class BlockingCallMiddleware:
                 await self.aclose()
             await send(message)
 
-        self.flagger.start()
+        await to_thread.run_sync(self.flagger.start, self.app)
         try:
             await self.app(scope, receive, send_when_shown)
         finally:
             await self.aclose()
 
 
-base_codes.add(BlockingCallMiddleware.__call__.__code__)
+base_codes.update((BlockingCallMiddleware.__call__.__code__, BlockingCallMiddleware._at_length.__code__))
+
+
+def _stop(flagger: Flagger) -> None:
+    """The object is gone; whose thread this is nobody knows."""
+    if flagger.started and _get_running_loop() is not None:
+        Thread(target=flagger.stop, name="loophound-calls-end").start()
+    else:
+        flagger.stop()
 
 
 def _with_header(tally: Tally, send: Any) -> Any:

@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 import types
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from time import sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -33,15 +34,41 @@ later = functools.partial(time.sleep, SHORT_S)
 
 class Pauses:
     pause = time.sleep
+    static = staticmethod(time.sleep)
 
     def __init__(self) -> None:
         self.own = time.sleep
 
 
+class Slots:
+    __slots__ = ("pause",)
+
+    def __init__(self) -> None:
+        self.pause = time.sleep
+
+
+class Named(NamedTuple):
+    pause: Any
+
+
+class Table(dict[str, Any]):
+    """Not quite a dictionary."""
+
+
 pauses = Pauses()
+slots = Slots()
+named = Named(time.sleep)
+commands = (("pause", time.sleep),)
+waiting = deque([time.sleep])
+own_table = Table(pause=time.sleep)
+as_argument = functools.partial(lambda pause: pause(SHORT_S), time.sleep)
 
 
 def by_default(pause: Any = time.sleep) -> None:
+    pause(SHORT_S)
+
+
+def by_keyword(*, pause: Any = time.sleep) -> None:
     pause(SHORT_S)
 
 
@@ -70,7 +97,15 @@ EARLY = {
     "method": lambda: pauses.pause(SHORT_S),  # not bound: functions of C are no descriptors
     "attribute": lambda: pauses.own(SHORT_S),
     "default": lambda: by_default(),
+    "keyword default": lambda: by_keyword(),
     "closure": lambda: enclosed(),
+    "static method": lambda: Pauses.static(SHORT_S),
+    "slot": lambda: slots.pause(SHORT_S),
+    "tuple in a tuple": lambda: commands[0][1](SHORT_S),
+    "named tuple": lambda: named.pause(SHORT_S),
+    "deque": lambda: waiting[0](SHORT_S),
+    "derived dictionary": lambda: own_table["pause"](SHORT_S),
+    "argument of a partial": lambda: as_argument(),
 }
 
 
@@ -80,7 +115,11 @@ def test_names_bound_early_are_seen(name: str) -> None:
         EARLY[name]()
 
     assert [call.call for call in flagged(handler)] == ["time.sleep"]
-    holders = (sleep, table["pause"], steps[0], later.func, Pauses.pause, pauses.own, by_default.__defaults__[0])
+    holders = (
+        sleep, table["pause"], steps[0], later.func, Pauses.pause, pauses.own, by_default.__defaults__[0],
+        by_keyword.__kwdefaults__["pause"], Pauses.static, slots.pause, commands[0][1], named.pause, waiting[0],
+        own_table["pause"], as_argument.args[0], enclosed.__closure__[0].cell_contents,
+    )  # fmt: skip
     assert all(type(holder) is types.BuiltinFunctionType for holder in holders)
 
 
