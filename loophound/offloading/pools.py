@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from loophound.offloading import outside
 from loophound.offloading.call import Call, name_of
 from loophound.offloading.errors import (
     OffloadError,
@@ -26,6 +27,7 @@ from loophound.offloading.errors import (
 )
 from loophound.offloading.metrics import OffloadMetrics
 from loophound.offloading.pool import Job, JobState, Pool, logger
+from loophound.offloading.outside import done_or_cut_off
 from loophound.offloading.process import WorkerProcess, read
 from loophound.offloading.wake import waker
 
@@ -221,9 +223,10 @@ class Pools:
         done = anyio.Event()
         wake = waker(done.set)
         future.add_done_callback(lambda _: wake())
+        cut_off = False
         try:
             with anyio.move_on_after(self.time_limit_s):
-                await done.wait()
+                cut_off = not await done_or_cut_off(done, executor)
         finally:
             counts.add(in_flight=-1)
             counts.ran(time.perf_counter() - began)
@@ -231,6 +234,9 @@ class Pools:
             if not timely and not future.cancel():
                 counts.add(abandoned=1)
                 logger.warning("abandoned %s on the executor %s: it cannot be stopped there", function, name)
+        if cut_off:
+            counts.add(failed=1)
+            raise OffloadError(f"{function}: the executor {name} has found no scheduler for {outside.PATIENCE_S:g} s")
         if not timely:
             counts.add(timed_out=1)
             raise OffloadTimeoutError(f"{function}: no result within {self.time_limit_s:g} s")
