@@ -79,6 +79,13 @@ class Row:
         return self.home.partition(":")[2]
 
     @property
+    def rebind(self) -> bool:
+        """Whether methods that were bound before are to be seen. Not those of locks: the standard library's
+        own conditions and queues hold them so, and take their lock before they do anything.
+        """
+        return self.home.startswith(TYPES_OF_C) and not self.tries
+
+    @property
     def observed(self) -> str:
         """How the calls are seen: what is patched."""
         if self.group == IMPORT:
@@ -262,7 +269,8 @@ def _databases() -> Iterator[Row]:
     postgres = f"use psycopg.AsyncConnection or asyncpg, or {OFF_THE_LOOP}"
     yield from _rows("psycopg", {"psycopg": "connect"}, Cause.IO, postgres)
     yield from _rows(
-        "psycopg", {"psycopg:Connection": "connect execute commit rollback", "psycopg:Cursor": f"{statements} copy"},
+        "psycopg", {"psycopg:Connection": "connect execute commit rollback",
+                    "psycopg:Cursor": "execute executemany fetchone fetchmany fetchall copy"},
         Cause.IO, postgres, target=targets.statement,
     )  # fmt: skip
     yield from _rows("psycopg2", {"psycopg2": "connect"}, Cause.IO, postgres)
@@ -304,6 +312,10 @@ def _databases() -> Iterator[Row]:
         shown={"redis.client:Redis": "redis.Redis", "redis.client:Pipeline": "redis.Pipeline",
                "redis.client:PubSub": "redis.PubSub"},
     )  # fmt: skip
+    made = f"make it once, before the loop starts (it reads many files), or {OFF_THE_LOOP}"
+    yield from _rows("boto3", {"boto3": "client resource", "boto3.session:Session": "client resource",
+                               "botocore.session:Session": "create_client"}, Cause.IO, made,
+                     shown={"boto3.session:Session": "boto3.Session"})  # fmt: skip
     yield from _rows(
         "boto3", {"botocore.client:BaseClient": "_make_api_call"}, Cause.IO, f"use aioboto3, or {OFF_THE_LOOP}",
         target=targets.operation, shown={"botocore.client:BaseClient": "boto3.client"},
@@ -364,6 +376,9 @@ def _computing() -> Iterator[Row]:
     yield from _rows("hashlib", {"_hashlib:HASH": "update"}, Cause.NATIVE, OFF_THE_LOOP, larger_than(HASHED_BYTES, 1),
                      shown={"_hashlib:HASH": "hashlib.HASH"})  # fmt: skip
     yield from _rows("hashlib", {"hashlib": "pbkdf2_hmac scrypt file_digest"}, Cause.NATIVE, digest)
+    slow = f"it is slow on purpose; {THREAD} (it releases the GIL)"
+    yield from _rows("passwords", {"bcrypt": "hashpw checkpw kdf", "argon2:PasswordHasher": "hash verify"},
+                     Cause.NATIVE, slow)  # fmt: skip
     encode = f"encode big documents off the loop: {PROCESS}, or stream them in parts"
     writes, reads = document_larger_than(DOCUMENT_BYTES), larger_than(DOCUMENT_BYTES)
     yield from _rows("json", {"json": "dumps dump"}, Cause.NATIVE, encode, writes)

@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from loophound.calls import references
@@ -31,6 +31,7 @@ TYPES: dict[str, Callable[[], type]] = {
     "zlib:Compress": lambda: type(zlib.compressobj()),
     "zlib:Decompress": lambda: type(zlib.decompressobj()),
 }
+_NAMES_IN_C = frozenset(name for row in ROWS if row.rebind for name in row.names)
 IMPORT_FILE = "<frozen importlib._bootstrap>"  # frames of this name are left out of tracebacks of an ImportError
 ABSENT = object()
 
@@ -78,7 +79,8 @@ class Patches:
                 self._users = known
                 if not known:
                     done = self._put_all_back()
-                    references.exchange([(patch.has, patch.had) for patch in done if _is_shared(patch)], roots)
+                    pairs = [(patch.has, patch.had) for patch in done if _is_shared(patch)]
+                    references.exchange(pairs, roots, _bind_as_before)
 
     def forget(self, user: object) -> None:
         """The same in a forked child, where nothing is undone: it would take as long as to patch."""
@@ -95,7 +97,8 @@ class Patches:
                 rows.append(row)
             else:
                 self._waiting.setdefault(row.module, []).append(row)
-        references.exchange(self._put_in(rows), roots)
+        pairs = self._put_in(rows)
+        references.exchange(pairs, roots, _bind_anew)
 
     def _put_in(self, rows: Iterable[Row]) -> list[tuple[Any, Any]]:
         """Returns each function that others may have by its name, and what now stands for it."""
@@ -122,6 +125,26 @@ class Patches:
             for module in ready:
                 shared = self._put_in(self._waiting.pop(module))
                 references.exchange_in(module.partition(".")[0], shared)
+
+
+def _bind_anew(method: Any) -> Any:
+    """The stand-in, bound as this method of a type of C was before: `execute = connection.execute`."""
+    if type(method) is not BuiltinMethodType or method.__name__ not in _NAMES_IN_C:
+        return None
+    bound_to = method.__self__
+    for base in type(bound_to).__mro__:
+        found = vars(base).get(method.__name__)
+        if found is not None:
+            point = point_of(found)
+            return MethodType(found, bound_to) if point is not None and point.row.rebind else None
+    return None
+
+
+def _bind_as_before(method: Any) -> Any:
+    point = point_of(method.__func__) if type(method) is MethodType else None
+    if point is None or isinstance(method.__self__, type):
+        return None
+    return getattr(method.__self__, point.name, None)  # its class has the original again
 
 
 def _is_shared(patch: Patch) -> bool:

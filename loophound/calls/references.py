@@ -13,10 +13,10 @@ import ctypes
 import gc
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any
+from types import BuiltinMethodType, CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from typing import Any, Generic, Protocol
 
 from loophound.calls.patching_types import CAN_CHANGE, changed
 
@@ -25,17 +25,27 @@ LEFT_ALONE = ("posix", "nt", "_io", "_thread", "_queue", "_frozen_importlib", "_
 LEFT_ALONE_BELOW = ("importlib.", "loophound.", "coverage.", "_pydev", "pydev", "debugpy.", "blockbuster.")
 STEP = 200  # objects that are asked at once: some 0.1 ms
 MOST_PARTS = 10_000  # what has more is data, and no table of functions
+BOUND = (BuiltinMethodType, MethodType)
+ASKED = (
+    object, dict, list, tuple, set, frozenset, deque, CellType, FunctionType, MethodType, partial, staticmethod,
+    classmethod, property, Generic, Protocol,
+)  # fmt: skip
 SIZED = (dict, list, tuple, set, frozenset, deque)
 
 
-def exchange(pairs: Sequence[tuple[Any, Any]], roots: Iterable[Any] = ()) -> None:
+def exchange(
+    pairs: Sequence[tuple[Any, Any]], roots: Iterable[Any] = (), rebind: Callable[[Any], Any] | None = None
+) -> None:
     """Put the second of each pair in the place of the first, wherever modules or `roots` lead to it.
 
-    Left alone are sets, and what lives in C or in the variables of running functions alone. For any thread.
+    `rebind` is given each bound method, and says what to put in its place; None to leave it. Left alone are sets, and
+    what lives in C or in the variables of running functions alone. For any thread.
     """
     if not pairs:
         return
     news = {id(old): new for old, new in pairs}
+    askable: dict[type, bool] = dict.fromkeys(ASKED, True)
+    rebound: list[Any] = []  # kept, so that no other object gets their ids meanwhile
     ids = news.keys()
     seen = {id(pairs), *map(id, pairs), *_not_to_be_seen(pairs)}
     of_classes: set[int] = set()
@@ -45,16 +55,20 @@ def exchange(pairs: Sequence[tuple[Any, Any]], roots: Iterable[Any] = ()) -> Non
     while waiting:
         step, waiting[-STEP:] = waiting[-STEP:], []
         parts = gc.get_referents(*step)
+        found = {id(part): part for part in filter(gc.is_tracked, parts)}
+        fresh = [found[new] for new in found.keys() - seen]
+        seen.update(found)
+        if rebind is not None:
+            methods = [part for part in fresh if type(part) in BOUND]
+            rebound += methods
+            news.update((id(method), new) for method in methods if (new := rebind(method)) is not None)
         if not ids.isdisjoint(map(id, parts)):
             for holder in step:
                 if not ids.isdisjoint(map(id, gc.get_referents(holder))):
                     _replace(holder, news)
                     if type(holder) is dict and "__module__" in holder:
                         of_classes.add(id(holder))
-        found = {id(part): part for part in filter(gc.is_tracked, parts)}
-        fresh = found.keys() - seen
-        seen |= fresh
-        waiting += [part for part in map(found.__getitem__, fresh) if not _is_large(part)]
+        waiting += [part for part in fresh if _may_be_asked(type(part), askable) and not _is_large(part)]
     if of_classes:
         _tell_classes(of_classes)
 
@@ -82,6 +96,29 @@ def _not_to_be_seen(pairs: Sequence[tuple[Any, Any]]) -> Iterator[int]:
         for stand in pair:
             for function in (stand, getattr(stand, "_call", None)):
                 yield from map(id, getattr(function, "__closure__", None) or ())
+
+
+def _may_be_asked(kind: type, known: dict[type, bool]) -> bool:
+    """Whether objects of this type are asked what they refer to: the interpreter's own, and those of Python's classes.
+
+    Never modules: on Python 3.12.1 _asyncio tells of objects that it has freed, and who takes hold of one frees
+    it twice. Types of C may have such faults too.
+    """
+    found = known.get(kind)
+    if found is None:
+        found = issubclass(kind, type) or (
+            not issubclass(kind, ModuleType) and all(base in ASKED or _is_of_python(base) for base in kind.__mro__)
+        )
+        known[kind] = found
+    return found
+
+
+def _is_of_python(kind: type) -> bool:
+    module = sys.modules.get(str(vars(kind).get("__module__")))
+    if module is None or not issubclass(type(module), ModuleType):
+        return False
+    names = object.__getattribute__(module, "__dict__")
+    return names.get("__name__") == "__main__" or str(names.get("__file__")).endswith(".py")
 
 
 def _is_large(part: Any) -> bool:
@@ -129,15 +166,15 @@ def _replace_values(namespace: dict[Any, Any], news: Mapping[int, Any]) -> None:
 def _replace_in_place(holder: tuple[Any, ...], news: Mapping[int, Any]) -> None:
     """Defaults of a function, arguments of a partial, tables in a tuple: in memory, for a tuple takes no assignment.
 
-    Nobody can tell: a stand-in and its original are equal and have one hash. One pointer is
-    written at a time, with the GIL held (object layout: cpython/tupleobject.h).
+    Nobody can tell: a stand-in and its original are equal and have one hash, which bound methods have not. One
+    pointer is written at a time, with the GIL held (object layout: cpython/tupleobject.h).
     """
     if not CAN_CHANGE:
         return
     items = (ctypes.c_void_p * tuple.__len__(holder)).from_address(id(holder) + tuple.__basicsize__)
     for index, value in enumerate(tuple.__iter__(holder)):
         new = news.get(id(value))
-        if new is not None:
+        if new is not None and type(new) is not MethodType and type(value) is not MethodType:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(new))
             items[index] = id(new)
             ctypes.pythonapi.Py_DecRef(ctypes.py_object(value))

@@ -26,8 +26,8 @@ from loophound.offloading.errors import (
     OffloadTimeoutError,
 )
 from loophound.offloading.metrics import OffloadMetrics
-from loophound.offloading.pool import Job, JobState, Pool, logger
 from loophound.offloading.outside import done_or_cut_off
+from loophound.offloading.pool import Job, JobState, Pool, logger
 from loophound.offloading.process import WorkerProcess, read
 from loophound.offloading.wake import waker
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from loophound import Detector
+from loophound import Detector, allow_blocking
 from loophound.calls.patching import patches
 from tests.calls.apps import flagged
 
@@ -107,6 +108,40 @@ EARLY = {
     "derived dictionary": lambda: own_table["pause"](SHORT_S),
     "argument of a partial": lambda: as_argument(),
 }
+
+
+connection = sqlite3.connect(":memory:")
+execute = connection.execute
+own_file = open(__file__, "rb", buffering=0)  # noqa: SIM115
+methods = {"read": own_file.read}
+
+
+def test_methods_bound_early_are_seen_and_put_back() -> None:
+    async def handler() -> None:
+        execute("SELECT 1")
+        methods["read"](1)
+
+    before = (type(execute), type(methods["read"]))
+    assert [call.call for call in flagged(handler)] == ["sqlite3.Connection.execute", "io.FileIO.read"]
+    assert (type(execute), type(methods["read"])) == before == (types.BuiltinMethodType,) * 2
+
+
+def test_reading_by_iteration_is_seen() -> None:
+    async def handler() -> None:
+        with allow_blocking("not the point"):
+            text, binary = open(__file__), open(__file__, "rb")  # noqa: SIM115
+        with text, binary:
+            for _ in text:
+                pass
+            for _ in binary:
+                pass
+
+    calls = flagged(handler)
+    first = handler.__code__.co_firstlineno
+    assert {(call.call, call.caller.line - first) for call in calls if call.caller is not None} == {
+        ("io.BufferedReader.read1", 4),
+        ("io.FileIO.readinto", 6),
+    }
 
 
 @pytest.mark.parametrize("name", EARLY)
@@ -260,3 +295,17 @@ def test_the_observer_process_starts_while_calls_are_flagged() -> None:
             assert during.observer_problem == problem
     finally:
         patches.leave(user)
+
+
+@pytest.mark.once
+def test_an_interpreter_that_has_run_a_loop_ends() -> None:
+    """CPython 3.12.1 goes round for ever in its last collection if _asyncio was asked what it refers to."""
+    program = (
+        "import asyncio, gc\n"
+        "from loophound.calls.patching import patches\n"
+        "async def main(): await asyncio.gather(*(asyncio.sleep(0.001) for _ in range(10)))\n"
+        "asyncio.run(main()); patches.use(main); asyncio.run(main()); patches.leave(main)\n"
+        "gc.collect(); print('done')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")

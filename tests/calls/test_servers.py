@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from loophound import BlockingCall
-from tests.calls import planted
+from tests.calls.planted.app import calls, innocent, planted
 
-APP = "tests.calls.planted:make"
-ROOT = Path(planted.__file__).parents[2]
+APP = "tests.calls.planted.app:make"
+ROOT = Path(__file__).parents[2]
+INNOCENT = ("twin", "thread", "short")
 COMMANDS = {
     "loophound": ["-m", "loophound", "serve", "--factory", APP, "--port", "PORT", "--no-access-log"],
     "uvicorn": ["-m", "uvicorn", "--factory", APP, "--port", "PORT"],
@@ -86,13 +87,14 @@ def ask(port: int, path: str) -> None:
         assert answer.read() == b'"done"'
 
 
-def planted_lines() -> dict[str, int]:
-    """The line of each planted call."""
-    lines = Path(planted.__file__).read_text().splitlines()
+def planted_lines() -> dict[str, tuple[str, int]]:
+    """File and line of each planted call."""
     found = {}
-    for name, function in planted.planted.items():
-        first = function.__code__.co_firstlineno
-        found[name] = next(number for number in range(first, first + 20) if "# planted" in lines[number - 1])
+    for name, function in planted.items():
+        file, first = function.__code__.co_filename, function.__code__.co_firstlineno
+        lines = Path(file).read_text().splitlines()
+        line = next(number for number in range(first, first + 20) if "# planted" in lines[number - 1])
+        found[name] = (file, line)
     return found
 
 
@@ -101,42 +103,35 @@ def read(records: Path) -> list[BlockingCall]:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(planted.planted) >= 40
-    assert planted.planted.keys() == planted.innocent.keys()
+    assert len(planted) >= 40
+    assert planted.keys() == innocent.keys()
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("server", COMMANDS)
-def test_every_planted_call_is_flagged_and_no_twin(server: str, tmp_path: Path, redis_port: int) -> None:
+def test_every_planted_call_is_flagged_and_nothing_innocent(server: str, tmp_path: Path, redis_port: int) -> None:
+    """Innocent are the asynchronous twins, the same calls in a worker thread, and those shorter than the minimum."""
     records = tmp_path / "records"
-    names = list(planted.planted)
     failed = {}
     with serving(server, records, redis_port) as port:
-        for kind in ("planted", "innocent"):
-            for name in names:
+        for kind in ("planted", *INNOCENT):
+            for name in planted:
                 try:
                     ask(port, f"/{kind}/{name}")
                 except urllib.error.HTTPError as error:
                     failed[f"{kind}/{name}"] = error.code
     assert not failed
     seen = read(records)
-    lines = planted_lines()
-    missed = [
-        name
-        for name in names
-        if not any(
-            call.request is not None
-            and call.request.path == f"/planted/{name}"
-            and call.call == planted.calls[name]
-            and call.caller is not None
-            and (call.caller.file, call.caller.line) == (planted.__file__, lines[name])
-            for call in seen
-        )
-    ]
-    accused = [
-        f"{call.request.path}: {call.call} at {call.caller}, {[(f.file, f.line, f.function) for f in call.stack[-6:]]}"
+    found = {
+        (call.request.path, call.call, call.caller.file, call.caller.line)
         for call in seen
-        if call.request is not None and call.request.path.startswith("/innocent/")
+        if call.request is not None and call.caller is not None
+    }
+    missed = [name for name, place in planted_lines().items() if (f"/planted/{name}", calls[name], *place) not in found]
+    accused = [
+        f"{call.request}: {call.call} at {call.caller}, {[(f.file, f.line, f.function) for f in call.stack[-6:]]}"
+        for call in seen
+        if call.request is None or not call.request.path.startswith("/planted/")
     ]
     assert not missed, f"{[(c.call, c.caller) for c in seen if c.request and c.request.path.split('/')[2] in missed]}"
     assert not accused, "\n".join(accused)
