@@ -65,7 +65,7 @@ def exchange(
         if not ids.isdisjoint(map(id, parts)):
             for holder in step:
                 if not ids.isdisjoint(map(id, gc.get_referents(holder))):
-                    _replace(holder, news)
+                    _try_to_replace(holder, news)
                     if type(holder) is dict and "__module__" in holder:
                         of_classes.add(id(holder))
         waiting += [part for part in fresh if _may_be_asked(type(part), askable) and not _is_large(part)]
@@ -128,15 +128,23 @@ def _is_large(part: Any) -> bool:
     return base is not None and bool(base.__len__(part) > MOST_PARTS)
 
 
+def _try_to_replace(holder: Any, news: Mapping[int, Any]) -> None:
+    try:
+        _replace(holder, news)
+    except Exception:  # another thread has changed it meanwhile: what it put there is no name bound early
+        return
+
+
 def _replace(holder: Any, news: Mapping[int, Any]) -> None:
     kind = type(holder)
-    if issubclass(kind, dict):
+    if kind is list or kind is deque:
+        for index, value in enumerate(list(holder)):
+            new = news.get(id(value))
+            # No other thread comes between these two lines: there is neither a jump back nor a call in them.
+            if new is not None and holder[index] is value:
+                holder[index] = new
+    elif issubclass(kind, dict):
         _replace_values(holder, news)
-    elif issubclass(kind, (list, deque)):
-        base: Any = list if issubclass(kind, list) else deque
-        for index, value in enumerate(base.copy(holder)):
-            if id(value) in news:
-                base.__setitem__(holder, index, news[id(value)])
     elif issubclass(kind, tuple):
         _replace_in_place(holder, news)
     elif kind is CellType:
@@ -158,9 +166,14 @@ def _replace(holder: Any, news: Mapping[int, Any]) -> None:
 def _replace_values(namespace: dict[Any, Any], news: Mapping[int, Any]) -> None:
     if "__loophound_point__" in namespace:  # the stand-in's own
         return
+    plain = type(namespace) is dict
     for key, value in list(dict.items(namespace)):
         if id(value) in news:
-            dict.__setitem__(namespace, key, news[id(value)])
+            new = news[id(value)]
+            if not plain:
+                dict.__setitem__(namespace, key, new)
+            elif namespace[key] is value:  # still, for other threads run too
+                namespace[key] = new
 
 
 def _replace_in_place(holder: tuple[Any, ...], news: Mapping[int, Any]) -> None:
