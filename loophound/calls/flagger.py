@@ -68,6 +68,7 @@ class Flagger:
         self._stream: Stream[Raw, BlockingCall] | None = None
         self._pid = 0
         self.started = False
+        self.alone = False  # started, and nobody else observes in this process: no request has another observer
         self._lock = threading.Lock()
         self._complained = False
 
@@ -84,7 +85,7 @@ class Flagger:
                 self._stream.start()
             self.started, self._pid = True, os.getpid()
             _started.append(self)
-            observing.others[:] = _started[1:]
+            _see_who_is_alone()
         patches.use(self, roots)
 
     def stop(self, *roots: object) -> None:
@@ -94,7 +95,8 @@ class Flagger:
                 return
             self.started = False
             _started.remove(self)
-            observing.others[:] = _started[1:]
+            self.alone = False
+            _see_who_is_alone()
             stream, self._stream = self._stream, None
         patches.leave(self, roots)
         if stream is not None:
@@ -105,9 +107,11 @@ class Flagger:
         runs counts.
         """
         observing.served[threading.get_ident()] = self
+        _see_who_is_alone()
 
     def unserve(self) -> None:
         observing.served.pop(threading.get_ident(), None)
+        _see_who_is_alone()
 
     def idle(self) -> bool:
         """Whether the faces have seen all that was flagged."""
@@ -226,13 +230,19 @@ def _request(exchange: Exchange, task: asyncio.Task[Any] | None) -> Request | No
 _started: list[Flagger] = []
 
 
+def _see_who_is_alone() -> None:
+    known = list(_started)
+    for flagger in known:
+        flagger.alone = len(known) == 1 and not observing.served
+
+
 def _forget_in_child() -> None:
     """A forked child has no thread of ours, and starts anew if it serves."""
     for flagger in _started:
         flagger.started, flagger._stream, flagger._lock = False, None, threading.Lock()
+        flagger.alone = False
         patches.forget(flagger)
     _started.clear()
-    observing.others.clear()
 
 
 if hasattr(os, "register_at_fork"):

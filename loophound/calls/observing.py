@@ -84,8 +84,6 @@ class Sighting:
 current: ContextVar[Exchange | None] = ContextVar("loophound_exchange", default=None)
 # Loops whose server marks its requests itself (server/hooks.py), by the thread that runs them.
 served: dict[int, Observer] = {}
-# All that observe in this process, but for the first: while there is none, a request has one observer at most.
-others: list[Observer] = []
 # Threads that are in a call of the catalogue, or in our own code for one.
 busy: set[int] = set()
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from anyio import to_thread
 
 from loophound.calls.flagger import CallFace, Flagger, base_codes
-from loophound.calls.observing import Tally, current, of_server, others, served
+from loophound.calls.observing import Tally, current, of_server, served
 from loophound.dashboards.calls import LOGGER, CallLog
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import BlockingCall
@@ -67,7 +67,7 @@ class BlockingCallMiddleware:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         flagger = self.flagger
-        if not flagger.started or others or served or self._header or scope["type"] == "lifespan":
+        if not flagger.alone or self._header or scope["type"] == "lifespan":
             await self._at_length(scope, receive, send)
             return
         token = _set((flagger, get_ident(), scope, None, None))
