@@ -14,6 +14,7 @@ from typing import Any
 
 from loophound import allowing
 from loophound.calls import judging, observing
+from loophound.calls.catalogue import IMPORT
 from loophound.calls.making import Maker, Raw, refusal
 from loophound.calls.observing import Exchange, Sighting
 from loophound.calls.patching import IMPORT_FILE, patches
@@ -152,7 +153,8 @@ class Flagger:
     def _judge(self, sighting: Sighting, exchange: Exchange) -> Raw | None:
         task = _current_task()
         frames, base = stack(sys._getframe(2), task)
-        index = judging.caller_index(frames, base, self._origin)
+        judge = judging.importer_index if sighting.point.row.group == IMPORT else judging.caller_index
+        index = judge(frames, base, self._origin)
         if index is None:
             return None
         if self._is_allowed(frames[base:], exchange[1]):

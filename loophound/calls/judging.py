@@ -26,6 +26,26 @@ AT_HOME_BELOW = (
 )
 
 
+def importer_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int | None:
+    """The index of the frame that imports, where it is the application's; frames as for caller_index().
+
+    None where a library imports at last what it needs, and a debugger or the import machinery itself: the
+    application's line, such as `await client.get(...)`, is innocent of that, and could not be written otherwise.
+    """
+    index = len(frames) - 1
+    while index > base and _is_import_machinery(frames[index].file):
+        index -= 1
+    if index < base or is_debugging(frames, base) or not origin.is_app(frames[index].file):
+        return None
+    if any(_is_import_machinery(frame.file) for frame in frames[base:index]):
+        return None
+    return _written(frames, base, index, origin)
+
+
+def _is_import_machinery(file: str) -> bool:
+    return file.startswith(IMPORT_MACHINERY) or file.replace("\\", "/").endswith("/importlib/__init__.py")
+
+
 def caller_index(frames: Sequence[CodeFrame], base: int, origin: Origin) -> int | None:
     """The index of the frame to name; frames run outermost first, without our own around the call.
 

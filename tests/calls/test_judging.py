@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from loophound.calls.judging import caller_index
+from loophound.calls.judging import caller_index, importer_index
 from loophound.detector.blame import Origin
 from loophound.detector.frames import CodeFrame
 
@@ -42,4 +42,26 @@ def std(file: str, function: str = "f") -> CodeFrame:
 def test_who_is_named(inner: list[CodeFrame], named: CodeFrame | None) -> None:
     frames = [SERVER, OURS, FRAMEWORK, *inner]
     index = caller_index(frames, 2, ORIGIN)
+    assert (None if index is None else frames[index]) == named
+
+
+BOOTSTRAP = CodeFrame("<frozen importlib._bootstrap>", 1, "_handle_fromlist")
+
+
+@pytest.mark.parametrize(
+    ("inner", "named"),
+    [
+        ([APP], APP),
+        ([APP, BOOTSTRAP], APP),
+        ([APP, std("importlib/__init__.py", "import_module"), BOOTSTRAP], APP),
+        ([APP, CodeFrame("/venv/site-packages/httpx/_client.py", 1, "AsyncClient.__init__")], None),
+        ([FRAMEWORK], None),
+        ([], None),
+        ([APP, BOOTSTRAP, CodeFrame("/srv/models.py", 1, "<module>")], None),
+        ([APP, std("pdb.py")], None),
+    ],
+)
+def test_who_imports(inner: list[CodeFrame], named: CodeFrame | None) -> None:
+    frames = [SERVER, OURS, FRAMEWORK, *inner]
+    index = importer_index(frames, 2, ORIGIN)
     assert (None if index is None else frames[index]) == named

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import socket
@@ -121,6 +122,27 @@ def test_a_call_that_raises_is_flagged_and_its_exception_is_the_users() -> None:
             open("/there/is/no/such/file")  # noqa: SIM115
 
     assert [call.call for call in flagged(misses)] == ["open"]
+
+
+def test_imports_of_the_application_and_not_those_of_its_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("lazy_a", "lazy_b", "lazy_c"):
+        (tmp_path / f"{name}.py").touch()
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "lazy_library.py").write_text("def connect():\n    import lazy_c\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(library)
+    connect = importlib.import_module("lazy_library").connect
+
+    async def imports() -> None:
+        import lazy_a  # type: ignore[import-not-found] # noqa: F401
+
+        importlib.import_module("lazy_b")
+        connect()
+
+    assert [(call.call, call.target) for call in flagged(imports)] == [("import", "lazy_a"), ("import", "lazy_b")]
 
 
 def test_a_side_loop_is_there_to_be_blocked() -> None:
