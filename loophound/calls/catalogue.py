@@ -34,6 +34,7 @@ from loophound.calls.conditions import (
 from loophound.detector.records import Cause
 
 IMPORT = "import"
+RECURSIVE = 0  # multiprocessing.synchronize.RECURSIVE_MUTEX
 KIB = 1 << 10
 DOCUMENT_BYTES = 64 * KIB  # json writes and reads about 100 MB/s, pickle twice that: 0.5 ms and more
 COMPRESSED_BYTES = 64 * KIB  # zlib: 50 MB/s
@@ -41,7 +42,8 @@ HASHED_BYTES = 1024 * KIB  # SHA-256: 1 to 2 GB/s
 
 # Their methods cannot be assigned to: see patching_types.py.
 TYPES_OF_C = (
-    "_io:", "_thread:", "_queue:", "_hashlib:", "select:", "zlib:", "sqlite3:", "psycopg2.extensions:",
+    "_io:", "_thread:", "_queue:", "_hashlib:", "_multiprocessing:", "select:", "zlib:", "sqlite3:",
+    "psycopg2.extensions:",
 )  # fmt: skip
 
 THREAD = "`await loophound.offload({call})(...)`"
@@ -99,7 +101,7 @@ class Row:
         if self.group == IMPORT:
             return IMPORT
         home = "" if self.home == "builtins" else self.shown or self.home.replace(":", ".")
-        inner = {"__enter__": "acquire"}.get(name, name.strip("_"))
+        inner = {"__enter__": "acquire", "__exit__": "commit"}.get(name, name.strip("_"))
         if name == "__init__":
             return home
         return f"{home}.{inner}" if home else inner
@@ -220,6 +222,11 @@ def _threads() -> Iterator[Row]:
         "threading", {"_thread:lock": "acquire __enter__", "_thread:RLock": "acquire __enter__"}, Cause.LOCK, locks,
         LOCK, shown={"_thread:lock": "threading.Lock", "_thread:RLock": "threading.RLock"}, tries=True,
     )  # fmt: skip
+    between = queue_waits(1, _free_between_processes, "held", "lock")
+    yield from _rows(
+        "multiprocessing", {"_multiprocessing:SemLock": "acquire __enter__"}, Cause.LOCK, OFF_THE_LOOP, between,
+        shown={"_multiprocessing:SemLock": "multiprocessing.Lock"},
+    )  # fmt: skip
     event = waits_for(1, unless=lambda event: event.is_set(), words="it is not set, and the timeout is not 0")
     yield from _rows(
         "threading", {"threading:Event": "wait"}, Cause.LOCK, f"use asyncio.Event, or {OFF_THE_LOOP}", event
@@ -255,9 +262,14 @@ def _threads() -> Iterator[Row]:
     )  # fmt: skip
 
 
+def _free_between_processes(lock: Any) -> bool:
+    """Of multiprocessing's locks and semaphores: one to take is left, or it is an RLock of this thread's."""
+    return bool(lock._get_value() or (lock.kind == RECURSIVE and lock._is_mine()))
+
+
 def _databases() -> Iterator[Row]:
     sqlite = f"use aiosqlite, or {OFF_THE_LOOP}"
-    connection = "execute executemany executescript commit rollback backup"
+    connection = "execute executemany executescript commit rollback backup __exit__"  # `with` commits at its end
     cursor = "execute executemany executescript fetchone fetchmany fetchall"
     shown = {"sqlite3:Connection": "sqlite3.Connection", "sqlite3:Cursor": "sqlite3.Cursor"}
     yield from _rows("sqlite3", {"sqlite3": "connect"}, Cause.IO, sqlite, target=targets.first)
@@ -373,6 +385,8 @@ def _computing() -> Iterator[Row]:
     digest = f"hash off the loop: {THREAD} (it releases the GIL)"
     hashes = "md5 sha1 sha224 sha256 sha384 sha512 sha3_256 sha3_512"
     yield from _rows("hashlib", {"hashlib": hashes}, Cause.NATIVE, digest, larger_than(HASHED_BYTES, 0, "string"))
+    yield from _rows("hashlib", {"hashlib": "new"}, Cause.NATIVE, digest, larger_than(HASHED_BYTES, 1))
+    yield from _rows("hashlib", {"hmac": "new digest"}, Cause.NATIVE, digest, larger_than(HASHED_BYTES, 1, "msg"))
     yield from _rows("hashlib", {"_hashlib:HASH": "update"}, Cause.NATIVE, OFF_THE_LOOP, larger_than(HASHED_BYTES, 1),
                      shown={"_hashlib:HASH": "hashlib.HASH"})  # fmt: skip
     yield from _rows("hashlib", {"hashlib": "pbkdf2_hmac scrypt file_digest"}, Cause.NATIVE, digest)

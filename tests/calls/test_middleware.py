@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib
 import logging
+import multiprocessing
 import os
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -122,6 +125,25 @@ def test_a_call_that_raises_is_flagged_and_its_exception_is_the_users() -> None:
             open("/there/is/no/such/file")  # noqa: SIM115
 
     assert [call.call for call in flagged(misses)] == ["open"]
+
+
+def test_calls_that_look_like_others() -> None:
+    database = sqlite3.connect(":memory:")
+    between, held = multiprocessing.Lock(), multiprocessing.Lock()
+    held.acquire()
+
+    async def several() -> None:
+        with database:  # commits at its end
+            pass
+        hashlib.new("sha256", bytes(2 << 20))
+        hashlib.new("sha256", b"small")
+        with between:
+            pass
+        held.acquire(timeout=0.01)
+
+    names = [call.call for call in flagged(several)]
+    database.close()
+    assert names == ["sqlite3.Connection.commit", "hashlib.new", "multiprocessing.Lock.acquire"]
 
 
 def test_imports_of_the_application_and_not_those_of_its_libraries(
