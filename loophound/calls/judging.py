@@ -11,6 +11,7 @@ from loophound.detector.frames import CodeFrame
 AT_HOME = (
     ("/linecache.py", ""),  # source lines for tracebacks and warnings
     ("/traceback.py", ""),
+    ("/mimetypes.py", "init"),  # the system's tables, at the first response with a file
     ("/inspect.py", ""),  # frameworks look up where an endpoint was written
     ("/threading.py", "Thread.start"),  # waits until the thread runs: some 50 us
     ("/concurrent/futures/thread.py", "ThreadPoolExecutor.submit"),

@@ -29,6 +29,7 @@ def std(file: str, function: str = "f") -> CodeFrame:
         ([APP, std("asyncio/base_events.py"), std("subprocess.py")], None),
         ([APP, std("linecache.py")], None),
         ([std("inspect.py")], None),
+        ([APP, std("mimetypes.py", "guess_type"), std("mimetypes.py", "init"), std("mimetypes.py", "f")], None),
         ([APP, std("threading.py", "Thread.start"), std("threading.py", "Event.wait")], None),
         ([APP, std("threading.py", "Thread.join")], APP),
         ([APP, CodeFrame("<frozen importlib._bootstrap_external>", 1, "get_data")], None),
