@@ -110,20 +110,21 @@ EARLY = {
 }
 
 
-connection = sqlite3.connect(":memory:")
-execute = connection.execute
-own_file = open(__file__, "rb", buffering=0)  # noqa: SIM115
-methods = {"read": own_file.read}
+bound: dict[str, Any] = {}
 
 
 def test_methods_bound_early_are_seen_and_put_back() -> None:
     async def handler() -> None:
-        execute("SELECT 1")
-        methods["read"](1)
+        bound["execute"]("SELECT 1")
+        bound["read"](1)
 
-    before = (type(execute), type(methods["read"]))
-    assert [call.call for call in flagged(handler)] == ["sqlite3.Connection.execute", "io.FileIO.read"]
-    assert (type(execute), type(methods["read"])) == before == (types.BuiltinMethodType,) * 2
+    with closing(sqlite3.connect(":memory:")) as database, open(__file__, "rb", buffering=0) as file:
+        bound.update(execute=database.execute, read=file.read)
+        before = [type(method) for method in bound.values()]
+        calls = flagged(handler)
+        assert [type(method) for method in bound.values()] == before == [types.BuiltinMethodType] * 2
+        bound.clear()
+    assert [call.call for call in calls] == ["sqlite3.Connection.execute", "io.FileIO.read"]
 
 
 def test_reading_by_iteration_is_seen() -> None:

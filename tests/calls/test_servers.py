@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from loophound import BlockingCall
-from tests.calls.planted.app import calls, innocent, planted
+from tests.calls.planted import app as _  # noqa: F401 - plants them
+from tests.calls.planted.base import calls, innocent, planted
 
 APP = "tests.calls.planted.app:make"
 ROOT = Path(__file__).parents[2]
