@@ -13,6 +13,7 @@ COMMANDS = (
     ("feed_cost.py", "--write"),
     ("top_cost.py", "--write"),
     ("loop_cost.py", "--write"),
+    ("durations.py", "--write"),
     ("outside_walk.py",),
 )
 

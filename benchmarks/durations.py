@@ -4,8 +4,8 @@
 
 Each block sleeps, computes in Python or holds the GIL in C for 1.2 to 3 times the threshold, at an irregular moment
 of a loop that had nothing to do or works all the time. The error is the recorded duration less the block's own;
-wanted is at most 5 % or 5 ms, whichever is more. A block that was not told, or told twice, is counted apart. The machine's own
-pauses (`starved`, `suspended`) are left out, and how many those were is told.
+wanted is at most 5 % or 5 ms, whichever is more. A block that was not told, or told twice, is counted apart. The
+machine's own pauses (`starved`, `suspended`) are left out, and how many those were is told.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ ONGOING_NS = 1_000_000_000
 # after the loop was seen to turn without being asked. What is asked at each tick is found late at the next one.
 ASKED_PACE = (2, 3)
 UNASKED_PACE = (2, 5)
+# Of a threshold below 40 ms little would be left for samples: a hand-over of the GIL takes 5 ms of it.
+SHORT_NS = 8_000_000
 
 
 class State(Enum):
@@ -136,7 +138,8 @@ class LoopMachine:
     @property
     def longest_pace_ns(self) -> int:
         """In what time after a beat the next one is due at the latest."""
-        return self.interval_ns * UNASKED_PACE[self.tells_turns] // 2
+        pace = UNASKED_PACE if self.interval_ns >= SHORT_NS else ASKED_PACE
+        return self.interval_ns * pace[self.tells_turns] // 2
 
     def episode_at(self, at_ns: int) -> Episode | None:
         """The silence to which something at that time belongs."""
