@@ -61,7 +61,10 @@ class LoopBeat(NamedTuple):  # as Ticked, made at each beat: a dataclass takes t
 
 
 class SeenAlive(NamedTuple):
-    """Nobody asked the loop, and yet it was seen that it turned at that moment; or had nothing to do, without a lag."""
+    """Nobody asked the loop, and yet it was seen that it turned at that moment; or had nothing to do, without a lag.
+
+    `lag_ns` is how long it would have taken to answer at most.
+    """
 
     at_ns: int
     cpu_ns: int

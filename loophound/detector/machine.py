@@ -161,7 +161,8 @@ class LoopMachine:
             return ()
         if kind is SeenAlive and self.state is State.RESTING:
             alive = cast(SeenAlive, fact)
-            self.stats.answered(alive, alive.lag_ns)
+            # The lag is at most that: its last answer, which was one of a loop that turns as well, tells it better.
+            self.stats.answered(alive, min(alive.lag_ns, self.stats.last_lag_ns))
             # No silence ends: until then it turned, or had nothing to do.
             self._rests = not alive.lag_ns
             self._goes_on(alive, self.longest_pace_ns)

@@ -97,7 +97,7 @@ def durations(block: tuple[int, int], *, threshold_ms: int, phase_ns: int, befor
             machine.feed(LoopBeat(answer_ns, 0, 0))
             answer_ns = 0
         if now_ns == due_ns and machine.state is State.RESTING and not blocked and before != "asked":
-            machine.feed(SeenAlive(now_ns if before == "rests" else now_ns - MS, 0, 0, 0))
+            machine.feed(SeenAlive(now_ns if before == "rests" else now_ns - MS, 0, 0, 0 if before == "rests" else MS))
         while gil_held and looked_ns < now_ns:
             looked_ns += max(2 * MS, interval_ns // 4)
             overdue = looked_ns - machine.episode.due_ns >= max(interval_ns, threshold_ms * MS * 3 // 10)
@@ -133,3 +133,25 @@ def test_a_duration_is_right_within_5_percent_or_5_ms_at_every_phase(
             )
             assert len(seen) == (length > 1), (phase_ns, length)
             assert all(abs(ns - length_ns) <= max(length_ns * 0.05, 5 * MS) for ns in seen), (phase_ns, length, seen)
+
+
+def test_a_loop_that_was_seen_to_turn_counts_as_late_as_when_it_last_answered() -> None:
+    machine = LoopMachine(threshold_ns=100 * MS, interval_ns=20 * MS, beat=LoopBeat(0, 0, 0))
+    machine.tells_turns = True
+    machine.feed(Ticked(20 * MS))
+    machine.feed(LoopBeat(20 * MS + 50_000, 0, 0))
+    machine.feed(Ticked(40 * MS))
+    assert machine.state is State.RESTING
+    machine.feed(SeenAlive(45 * MS, 0, 0, 4 * MS))
+    assert machine.stats.lag.count == 2
+    assert machine.stats.lag.largest_ns == 50_000
+    assert machine.stats.watched_ns == 45 * MS
+
+
+def test_what_was_seen_while_an_answer_is_awaited_changes_nothing() -> None:
+    """The question stands: only its answer ends the silence."""
+    machine = LoopMachine(threshold_ns=100 * MS, interval_ns=20 * MS, beat=LoopBeat(0, 0, 0))
+    machine.tells_turns = True
+    machine.feed(Ticked(20 * MS))
+    machine.feed(SeenAlive(30 * MS, 0, 0, 0))
+    assert (machine.state, machine.episode.beat_ns) == (State.ASKED, 0)

@@ -30,6 +30,7 @@ NEVER_NS = 1 << 62
 SETTLING_TURNS = 16
 # A thread that used no more of the time since the last look may have been waiting for events all the time.
 HARDLY_RAN = 0.05
+MOST_UNASKED = 3
 Exchanges = Callable[[], Iterable[Exchange]]
 
 
@@ -70,6 +71,7 @@ class WatchedLoop:
         self._memory: tuple[ProcessMemory, Layout] | None = None
         self._uv_time: UvTime | None = None
         self._uv_ms = 0
+        self._unasked = 0  # looks since it was last asked at which it was seen to turn
         self._looked = (0, 0)  # when it was last looked at without asking, and the thread's CPU time
         self._rested_cpu_ns = -1  # the thread's CPU time when it was seen waiting for events
         self.tells_turns = False  # samples have the time at which its turn began
@@ -109,8 +111,8 @@ class WatchedLoop:
     def seen_alive(self, now_ns: int, fresh_ns: int, waits_for_events: Callable[[], bool]) -> SeenAlive | None:
         """What shows that it turns, or has had nothing to do, without asking it. Called by the watchdog.
 
-        It turned if the time of its turn is a new one, and younger than `fresh_ns`. How old a turn is when
-        somebody looks is distributed as what is left of it, which is what an answer would have taken. It rests
+        It turned if the time of its turn is a new one, and younger than `fresh_ns`; now and then it is asked
+        all the same, for its lag is not known better than to a millisecond otherwise. It rests
         as long as its thread has used no CPU at all since it was seen waiting for events.
         """
         cpu_ns = self.cpu_ns()
@@ -119,11 +121,12 @@ class WatchedLoop:
         if cpu_ns == self._rested_cpu_ns:
             return self._alive(now_ns, cpu_ns, 0)
         (looked_ns, cpu_before_ns), self._looked = self._looked, (now_ns, cpu_ns)
-        if self._uv_time is not None:
+        if self._uv_time is not None and self._unasked < MOST_UNASKED:
             turn_ms, self._uv_ms = self._uv_ms, self._uv_time.ms()
             lag_ns = now_ns - self._uv_ms * MS_NS
             if turn_ms != self._uv_ms and lag_ns < fresh_ns:
-                return self._alive(now_ns - max(0, lag_ns), cpu_ns, max(0, lag_ns))
+                self._unasked += 1
+                return self._alive(now_ns - max(0, lag_ns), cpu_ns, max(1, lag_ns))
         hardly_ran = cpu_ns - cpu_before_ns < (now_ns - looked_ns) * HARDLY_RAN
         # The thread may wait for the GIL by now, but has done nothing yet.
         if hardly_ran and self._stands_idle() and waits_for_events() and self.cpu_ns() == cpu_ns:
@@ -163,6 +166,7 @@ class WatchedLoop:
     def ask(self, due_ns: int) -> None:
         """Have the loop call `beat` at its next turn. Called by the watchdog."""
         self.due_ns = due_ns
+        self._unasked = 0
         if not self.check():
             return
         try:
