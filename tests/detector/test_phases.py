@@ -136,7 +136,7 @@ def test_a_duration_is_right_within_5_percent_or_5_ms_at_every_phase(
 
 
 def test_a_loop_that_was_seen_to_turn_counts_as_late_as_when_it_last_answered() -> None:
-    machine = LoopMachine(threshold_ns=100 * MS, interval_ns=20 * MS, beat=LoopBeat(0, 0, 0))
+    machine = LoopMachine(threshold_ns=100 * MS, interval_ns=20 * MS, beat=LoopBeat(MS, 0, 0))
     machine.tells_turns = True
     machine.feed(Ticked(20 * MS))
     machine.feed(LoopBeat(20 * MS + 50_000, 0, 0))
@@ -145,7 +145,7 @@ def test_a_loop_that_was_seen_to_turn_counts_as_late_as_when_it_last_answered() 
     machine.feed(SeenAlive(45 * MS, 0, 0, 4 * MS))
     assert machine.stats.lag.count == 2
     assert machine.stats.lag.largest_ns == 50_000
-    assert machine.stats.watched_ns == 45 * MS
+    assert machine.stats.watched_ns == 44 * MS
 
 
 def test_what_was_seen_while_an_answer_is_awaited_changes_nothing() -> None:
