@@ -14,6 +14,8 @@ COMMANDS = (
     ("top_cost.py", "--write"),
     ("loop_cost.py", "--write"),
     ("durations.py", "--write"),
+    ("fairness.py", "--write"),
+    ("preload.py", "--write"),
     ("outside_walk.py",),
 )
 

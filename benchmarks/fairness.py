@@ -1,4 +1,4 @@
-"""How evenly connections and requests spread over workers: `python benchmarks/fairness.py [WORKERS]`.
+"""How evenly connections and requests spread over workers: `python benchmarks/fairness.py [WORKERS] [--write]`.
 
 A shared socket and --reuse-port, each with many short connections and with few that last.
 """
@@ -13,6 +13,8 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+
+from machine import describe, write
 
 APP = """
 import os
@@ -55,10 +57,11 @@ async def connect(port: int, connections: int, at_once: int, requests: int) -> C
 def shares(found: Counter[str], workers: int) -> str:
     total = found.total()
     each = sorted((count / total for count in found.values()), reverse=True) + [0.0] * (workers - len(found))
-    return " ".join(f"{share:4.0%}" for share in each)
+    return ", ".join(f"{100 * share:.0f}" for share in each) + " %"
 
 
-def main(workers: int) -> None:
+def main(workers: int, keep: bool) -> None:
+    where, rows = describe(), []
     for words in ([], ["--reuse-port"]):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "fair.py").write_text(APP)
@@ -77,10 +80,19 @@ def main(workers: int) -> None:
             kept = asyncio.run(connect(port, KEPT, KEPT, REQUESTS))
             server.send_signal(signal.SIGTERM)
             server.communicate()
-        what = " ".join(words) or "one shared socket"
-        print(f"{what:18} {CONNECTIONS} short connections: {shares(short, workers)}")  # noqa: T201
-        print(f"{'':18} {KEPT} that last:             {shares(kept, workers)}")  # noqa: T201
+        what = f"`{' '.join(words)}`" if words else "one shared socket"
+        rows.append(f"| {what} | {shares(short, workers)} | {shares(kept, workers)} |")
+    section = f"""## Connections over workers, {where}
+{workers} workers; the clients run on the same cores. The share of each worker in the answers, the largest first.
+
+| | {CONNECTIONS:,} short connections, {AT_ONCE} at once | {KEPT} that last, {REQUESTS} requests each |
+|---|---|---|
+{chr(10).join(rows)}
+"""
+    print(section)  # noqa: T201
+    if keep:
+        write(section)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4)
+    main(next((int(word) for word in sys.argv[1:] if word.isdigit()), 4), "--write" in sys.argv)
