@@ -10,6 +10,7 @@ import click
 from loophound import config
 from loophound.cli.options import complete_values, config_options, values
 from loophound.env_file import missing_variables
+from loophound.first_process import wait_in_front
 from loophound.settings import over, server_options
 
 
@@ -36,4 +37,7 @@ def command(
     if env_file is not None:
         os.environ |= missing_variables(env_file, os.environ)
     options = over(server_options(config_file, Path.cwd()), values(given))
-    serve(config.Config(app, **options))
+    wanted = config.Config(app, **options)
+    if not wanted.is_supervised:
+        wait_in_front()
+    serve(wanted)
