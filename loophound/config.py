@@ -234,6 +234,12 @@ class Config:
         above=1.0,
         other_flag="--timeout-worker-healthcheck",
     )
+    timeout_start: float | None = option(
+        300.0,
+        "Kill a worker that has not begun to serve after so many seconds; its start has failed. none waits for ever.",
+        metavar="SECONDS",
+        above=0,
+    )
     reload: bool = option(False, "Serve with one worker, and replace it when a file changes.")
     reload_dirs: tuple[str, ...] = option(
         (), "Watch this directory, not the working directory; repeatable.", metavar="DIR", flag="--reload-dir"
@@ -385,6 +391,11 @@ class Config:
         return [flag for flag, is_given in given.items() if is_given]
 
     @property
+    def _finds_nothing(self) -> bool:
+        """Whether no stall is looked for, however long it is."""
+        return self.threshold_ms is None and self.hang_watch is None
+
+    @property
     def _shows_loops(self) -> bool:
         return self.dashboard or self.web_dashboard is not None or self.console is not None
 
@@ -397,16 +408,14 @@ class Config:
             value = as_option(name, getattr(self, name))
             setattr(self, name, value)
             check(name, value)
-        if self.record is not None and self.detect_blocking is None:
-            raise ConfigError("--record writes what the detector finds: add --detect-blocking")
+        if self.record is not None and self._finds_nothing and not self.flags_calls:
+            raise ConfigError("--record writes what the detector finds: add --detect-blocking, or a --hang-watch")
         if self.stall_limit is not None:
             if self.threshold_ms is None:
                 raise ConfigError("--stall-limit interrupts what the detector finds: add --detect-blocking")
             check_stall_limit(self.stall_limit, self.threshold_ms)
-        if self.ledger is not None and self.detect_blocking is None:
-            raise ConfigError("--ledger keeps what the detector finds: add --detect-blocking")
-        if self.ledger is not None and self.detect_blocking == "calls":
-            raise ConfigError("--ledger keeps stalls, which --detect-blocking=calls leaves out")
+        if self.ledger is not None and self._finds_nothing:
+            raise ConfigError("--ledger keeps the stalls that are found: add --detect-blocking, or a --hang-watch")
         if self.dashboard and self.feed == "off":
             raise ConfigError("--dashboard reads the feed: leave out --feed off")
         unfed = [flag for flag in self._faces if flag != "--console"]  # which is of use without

@@ -27,8 +27,8 @@ logger = logging.getLogger("loophound.server")
 # gunicorn decides on addresses, processes and where logs go.
 GUNICORNS = frozenset(
     {
-        *("host", "port", "uds", "fd", "bind", "factory", "app_dir", "shutdown_delay", "timeout_worker"),
-        *("workers", "reuse_port", "preload", "max_worker_memory"),
+        *("host", "port", "uds", "fd", "bind", "factory", "app_dir", "shutdown_delay"),
+        *("timeout_worker", "timeout_start", "workers", "reuse_port", "preload", "max_worker_memory"),
         *("reload", "reload_dirs", "reload_includes", "reload_excludes", "reload_delay"),
     }
 )
@@ -45,6 +45,11 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
     takes_signals = False
 
     _server: Server | None = None
+    _record: str | None = None
+
+    @property
+    def worker(self) -> int:
+        return int(self.age)
 
     def run(self) -> None:
         from loophound import serving
@@ -52,7 +57,9 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         self._take_over_logs()
         try:
             sockets = [getattr(sock, "sock", sock) for sock in self.sockets]
-            serving.serve_here(self._config(), worker=self.age, seat=self, sockets=sockets)
+            config = self._config()
+            self._record = config.record
+            serving.serve_here(config, worker=self.age, seat=self, sockets=sockets)
         except ConfigError as error:
             self.log.error("%s", error)
             sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -126,6 +133,13 @@ class Worker(BaseWorker):  # type: ignore[misc]  # gunicorn has no types
         if self._server is None:
             sys.exit(0)
         self._server.force_exit = True
+
+    def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
+        """Open files of logs anew."""
+        from loophound.reopening import open_anew
+
+        super().handle_usr1(sig, frame)
+        open_anew(self._record)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """gunicorn's WORKER TIMEOUT: say where it was, which gunicorn does not."""

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loophound.config import Config
@@ -84,7 +85,11 @@ class HangWatch:
 def hang_watch(
     config: Config, worker: int = 0, observer: str | None = None, hosting: Hosting | None = None
 ) -> Iterator[HangWatch]:
-    """Watch the server that is told of the hooks, while it runs, and show stalls as --detect-blocking does."""
+    """Watch the server that is told of the hooks, while it runs, and show and keep stalls as --detect-blocking does.
+
+    Raises ConfigError for a record file or a ledger that cannot be.
+    """
+    _check_places(config)
     started_in = os.getpid()
     with ExitStack() as at_end:
 
@@ -95,8 +100,8 @@ def hang_watch(
             return at_end.enter_context(
                 detection(
                     config.hang_watch * 1000,
-                    None,
-                    None,
+                    config.record,
+                    config.ledger,
                     config.log_format,
                     worker=worker,
                     hosting=hosting,
@@ -112,3 +117,15 @@ def hang_watch(
         finally:
             if os.getpid() == started_in:
                 watch.close()
+
+
+def _check_places(config: Config) -> None:
+    """At once: on the thread that loads the watch it would come too late to end the start."""
+    if config.record is not None:
+        from loophound.dashboards.recorder import RecordFile
+
+        RecordFile(config.record).close()
+    if config.ledger is not None:
+        from loophound.ledger.place import chosen_path
+
+        chosen_path(config.ledger, Path.cwd(), os.environ)

@@ -55,7 +55,10 @@ def _serve(config: Config) -> None:
 
         supervise(config)
     else:
-        serve_here(config, seat=_service_seat())
+        from loophound.reopening import reopened_by_signal
+
+        with reopened_by_signal(config.record):
+            serve_here(config, seat=_service_seat())
 
 
 def _service_seat() -> Seat | None:

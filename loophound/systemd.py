@@ -90,6 +90,7 @@ class ServiceSeat:
     """Implements loophound.server.seat.Seat for a process alone: the watchdog hears of the loop's own turns."""
 
     announces = True
+    worker = 0
     takes_signals = True
 
     def __init__(self, service: Service) -> None:

@@ -85,14 +85,18 @@ def test_bad_values_are_refused(name: str, value: Any) -> None:
 
 
 def test_record_wants_the_detector() -> None:
-    with pytest.raises(ConfigError, match="add --detect-blocking"):
-        Config(app="app:app", record="f")
-    Config(app="app:app", record="f", detect_blocking=100)
+    with pytest.raises(ConfigError, match="add --detect-blocking, or a --hang-watch"):
+        Config(app="app:app", record="f", hang_watch=None)
+    Config(app="app:app", record="f", hang_watch=None, detect_blocking="calls")
+    Config(app="app:app", record="f")  # the hang watch finds something, too
 
 
 def test_the_ledger_wants_the_detector() -> None:
-    with pytest.raises(ConfigError, match="add --detect-blocking"):
-        Config(app="app:app", ledger="auto")
+    for blind in (None, "calls"):
+        with pytest.raises(ConfigError, match="add --detect-blocking, or a --hang-watch"):
+            Config(app="app:app", ledger="auto", hang_watch=None, detect_blocking=blind)
+    Config(app="app:app", ledger="auto", hang_watch=None, metrics="1")
+    Config(app="app:app", ledger="auto")
 
 
 def test_headers_as_pairs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -21,19 +22,39 @@ class RecordFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        self._fd = -1
+        self._open()
+
+    def _open(self) -> None:
         try:
             # O_APPEND: workers share the file, and each line goes to its end whole (write(2)).
             # O_NONBLOCK: a pipe that nobody reads must fail, not hold the thread that delivers.
             flags = os.O_RDWR if os.path.isfile(self.path) and os.access(self.path, os.R_OK) else os.O_WRONLY
-            self._fd = os.open(self.path, flags | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+            opened = os.open(self.path, flags | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         except (OSError, ValueError) as error:
             raise ConfigError(f"--record: cannot write {self.path!r}: {_advice(self.path, error)}") from None
+        former, self._fd = self._fd, opened
+        if former >= 0:
+            os.close(former)
         self._mid_line = _ends_mid_line(self._fd)
+
+    def _follow(self) -> None:
+        """Somebody may have moved the file away, or removed it: what follows goes to a new one at its path."""
+        here = os.fstat(self._fd)
+        if not stat.S_ISREG(here.st_mode):
+            return
+        with contextlib.suppress(OSError):
+            there = os.stat(self.path)
+            if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
+                return
+        with contextlib.suppress(ConfigError):  # else the old file takes it
+            self._open()
 
     def __call__(self, record: Stall | BlockingCall) -> None:
         """Append one record."""
         if self._fd < 0:
             raise OSError(errno.EBADF, "the record file is closed", self.path)
+        self._follow()
         line = json.dumps(record.to_dict()).encode() + b"\n"
         if self._mid_line:
             line = b"\n" + line

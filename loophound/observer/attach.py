@@ -32,6 +32,7 @@ class Attachment:
     record: str | None = None
     ledger: str | None = None  # where to add a stall in which the process ends
     worker: int = 0
+    by_proxy: bool = False  # by its supervisor, for a moment: nothing of it is told to others
     limit_ns: int = 0  # after so much the observer sends the signal of detector/adapters/interrupt.py; 0 for never
 
 
@@ -59,8 +60,8 @@ def enlarge(end: socket.socket) -> None:
 
 
 def attach(end: socket.socket, attachment: Attachment, page: int, memory: int) -> None:
-    """Put the calling process under watch. Raises OSError where that cannot be sent."""
-    alive = os.pidfd_open(os.getpid())
+    """Put a process under watch, this one or a child. Raises OSError where that cannot be sent."""
+    alive = os.pidfd_open(attachment.pid)
     try:
         socket.send_fds(end, [json.dumps(asdict(attachment)).encode()], [page, memory, alive])
     finally:

@@ -65,9 +65,10 @@ class Control:
             return [
                 {"worker": each.attachment.worker, "pid": each.attachment.pid, "loops": each.states(now_ns)}
                 for each in self._host.watched
+                if not each.attachment.by_proxy
             ]
         for each in self._host.watched:
-            if each.attachment.pid == asked["pid"]:
+            if each.attachment.pid == asked["pid"] and each.attachment.by_proxy == asked.get("by_proxy", False):
                 return each.diagnose(now_ns)
         return None
 

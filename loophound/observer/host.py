@@ -31,6 +31,7 @@ ENDING_MS = 500
 LONGEST_PAUSE_MS = 1000.0
 NEVER_NS = 1 << 62
 STATE_PAUSE_NS = 250_000_000
+WORD_NS = 3_000_000_000  # what a supervisor gets to say why a worker has ended
 STATES_IN_A_STEP = round(HISTORY_STEP_S * 1e9 / STATE_PAUSE_NS)
 # Terminals, timeout(1) and service managers signal whole groups of processes. The observer
 # ends with the watched process, which may have much to do until it does.
@@ -68,6 +69,7 @@ class Host:
         self._poller = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._doors = 0
+        self._unexplained: list[tuple[int, Watched]] = []  # that have ended, and by when it should be known why
         self._state_ns = 0  # when the states are to be told again
         self._states_told = 0
         self.hub = Hub(settings.hello)
@@ -156,11 +158,12 @@ class Host:
             self._look(watched, now_ns)
         if now_ns >= self._state_ns:
             self._state_ns = now_ns + STATE_PAUSE_NS
+            self._explain_ends()
             self._tell_states(now_ns)
 
     def _tell_states(self, now_ns: int) -> None:
         for watched in self.watched:
-            for state in watched.states(now_ns):
+            for state in watched.states(now_ns) if not watched.attachment.by_proxy else ():
                 self.publish(state)
         self._states_told += 1
         if self._states_told % STATES_IN_A_STEP == 0:
@@ -234,7 +237,8 @@ class Host:
             watched = Watched(*came, connection, self.publish)
             self.watched.append(watched)
             watched.want(self._is_wanted)
-            self._tell_worker(watched, "starting", None)
+            if not watched.attachment.by_proxy:
+                self._tell_worker(watched, "starting", None)
             self.listen(connection.fileno(), lambda: self._receive(watched))
             self.listen(watched.descriptors.alive, lambda: self._part(watched))
         self._end_if_alone()
@@ -243,14 +247,26 @@ class Host:
         """It has ended, or has let go of us."""
         self.watched.remove(watched)
         now_ns = time.monotonic_ns()
-        if watched.stands() and self._has_ended(watched.descriptors.alive):
+        if watched.stands() and not watched.attachment.by_proxy and self._has_ended(watched.descriptors.alive):
             watched.died(now_ns)
-        if not self.hub.has_gone(watched.attachment.pid):  # else its supervisor has said why
-            self._tell_worker(watched, "gone", None)
+        if not watched.attachment.by_proxy:
+            # A supervisor, which waits for it, knows why: a moment later, or has said so by now.
+            patience_ns = WORD_NS if self.settings.control >= 0 else 0
+            self._unexplained.append((now_ns + patience_ns, watched))
+            if not patience_ns:
+                self._explain_ends()
         self.forget(watched.channel.fileno())
         self.forget(watched.descriptors.alive)
         watched.close()
         self._end_if_alone()
+
+    def _explain_ends(self) -> None:
+        now_ns = time.monotonic_ns()
+        due = [watched for at_ns, watched in self._unexplained if at_ns <= now_ns]
+        self._unexplained = [entry for entry in self._unexplained if entry[0] > now_ns]
+        for watched in due:
+            if not self.hub.has_gone(watched.attachment.pid):
+                self._tell_worker(watched, "gone", None)
 
     def _end_if_alone(self) -> None:
         if not self.watched and not self._doors and self.settings.listener < 0:

@@ -75,12 +75,13 @@ class Observer:
         """
         return self._control.ask({"ask": "workers"}, timeout_s) or []
 
-    def diagnose(self, pid: int, timeout_s: float = 5.0) -> dict[str, Any] | None:
+    def diagnose(self, pid: int, timeout_s: float = 5.0, *, by_proxy: bool = False) -> dict[str, Any] | None:
         """What holds a worker now, read from outside: "loops" as above, "stalls" (records that are
-        ongoing), "threads" (name, kernel_state, syscall, target, stack). None when it is not attached
-        or the observer does not answer.
+        ongoing), "threads" (name, kernel_state, syscall, target, stack). None when it is not attached,
+        by itself or else `by_proxy`, or the observer does not answer.
         """
-        answer: dict[str, Any] | None = self._control.ask({"ask": "diagnose", "pid": pid}, timeout_s)
+        asked = {"ask": "diagnose", "pid": pid, "by_proxy": by_proxy}
+        answer: dict[str, Any] | None = self._control.ask(asked, timeout_s)
         return answer
 
     def tell(self, message: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ RETRY_NS = 250_000_000  # when what was seen so far accuses nobody for a second 
 MOST_OTHER_THREADS = 32
 OTHER_FRAMES = 24
 LOWEST_PAUSE_NS = 2_000_000
-MOST_REQUESTS = 64
+MOST_TOLD = 64
 MOST_PARTS = 4  # of a stall that several have caused, each with a record
 CALLERS = {ON_ASYNCIO: "Handle._run", ON_TRIO: "unrolled_run"}  # of a callback, or of a task's step
 # In these a loop stands since its last beat.
@@ -65,6 +65,7 @@ class Sight:
     signalled_ns: int = 0
     told_ns: int = 0  # when it was last tried to announce the stall
     served: Served | None = None  # whose request it is in, as far as that can be seen from outside
+    examined: bool = False  # since the last beat, by a supervisor, which keeps what was found
     others: dict[int, ThreadProbe] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ class Watched:
         self._machine = MachineSleep()
         self._encoder = Encoder()
         self._publish = publish
-        self._requests: dict[str, Message | None] = {}  # by id of a stall that goes on
+        self._told: dict[str, Stall] = {}  # by id: what the process has said of stalls that go on
         self._begun: dict[int, tuple[int, Message]] = {}  # by slot: the beat before a stall, and whose request it is in
         self._since: dict[int, tuple[tuple[int, LoopState], int]] = {}  # by slot: generation and state, and since when
         self.utilisation: dict[tuple[str, str], float] = {}  # of the last second, by the names of loop and thread
@@ -126,9 +127,9 @@ class Watched:
     def take_in(self, message: Message) -> None:
         """What the process says of itself: of a request it knows more than can be seen from outside."""
         if message["type"] == "stall" and message["stall"]["ongoing"]:
-            self._requests[message["stall"]["id"]] = message["stall"]["request"]
-            if len(self._requests) > MOST_REQUESTS:
-                del self._requests[next(iter(self._requests))]
+            self._told[message["stall"]["id"]] = Stall.from_dict(message["stall"])
+            if len(self._told) > MOST_TOLD:
+                del self._told[next(iter(self._told))]
         elif message["type"] == "begun":
             self._begun[message["slot"]] = message["beat_ns"], message["request"]
         for loop in message.get("loops", ()):
@@ -188,7 +189,8 @@ class Watched:
     def _request_of(self, slot: Slot, sight: Sight | None) -> Message | None:
         """What the process has said of this stall, in a record or with its first look at it; else what can be seen."""
         ids = (stall_id(self.attachment.pid, slot.index, slot.beat_ns, number) for number in range(MOST_PARTS))
-        told = next((self._requests[id] for id in ids if id in self._requests), None)
+        request = next((self._told[id].request for id in ids if id in self._told), None)
+        told = asdict(request) if request is not None else None
         beat_ns, begun = self._begun.get(slot.index, (0, None))
         if told is None and beat_ns == slot.beat_ns:
             told = begun
@@ -220,13 +222,17 @@ class Watched:
         return next((sample for sample in reversed(samples) if not sample.idle), None)
 
     def diagnose(self, now_ns: int) -> Message:
-        """All that is known of the process now: states, stalls that go on, and where every thread stands."""
+        """All that is known of the process now: states, stalls that go on, and where every thread stands.
+
+        Who asks keeps the stalls: `died()` tells of them no more.
+        """
         self.look(now_ns)
         stalls: list[Stall] = []
         for slot in self.slots:
             sight = self._sights.get(slot.index)
             if sight is not None and sight.episode.beat_ns == slot.beat_ns:
-                stalls += self._stalls(slot, sight, now_ns, least_ns=0)
+                stalls += map(self._as_told, self._stalls(slot, sight, now_ns, least_ns=0))
+                sight.examined = True
         return {
             "worker": self.attachment.worker,
             "pid": self.attachment.pid,
@@ -234,6 +240,14 @@ class Watched:
             "stalls": [stall.to_dict() for stall in stalls],
             "threads": self._threads(),
         }
+
+    def _as_told(self, stall: Stall) -> Stall:
+        """With what the process has said of it in its first second: from outside not all can be seen."""
+        told = self._told.get(stall.id)
+        if told is None:
+            return stall
+        request, task = told.request or stall.request, told.task or stall.task
+        return replace(stall, task=task, request=request, victims=told.victims, delays=told.delays)
 
     def _threads(self) -> list[Message]:
         states = [slot.thread_state for slot in self.slots]
@@ -268,7 +282,7 @@ class Watched:
         """The process has ended; a stall in which it was ended with it, and nobody else can tell of that."""
         for slot in self.slots:
             sight = self._open(slot)
-            if sight is None or slot.quiet:
+            if sight is None or slot.quiet or sight.examined:
                 continue
             stalls = self._announcer.stalls(
                 slot,
@@ -323,7 +337,7 @@ class Watched:
             sight.episode = Episode(beat_ns, beat_ns + pace_ns)
             self._machine.slept(now_ns)
             sight.sampled_ns = sight.told_ns = 0
-            sight.served = None
+            sight.served, sight.examined = None, False
         if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
             sight.sampled_ns = now_ns
             self._sample(slot, sight)
@@ -354,7 +368,7 @@ class Watched:
             frames=walk.frames,
             base=base,
             idle=idle,
-            unit=0 if idle or slot.kind == ON_TRIO else owner_at(walk, base),  # from inside, trio's task is not known
+            unit=0 if idle or slot.kind == ON_TRIO else self._unit(walk, base),  # from inside, trio's task is not known
             turn=walk.turn,
             cpu_ns=cpu_ns,
             runqueue_ns=runqueue_ns,
@@ -367,6 +381,10 @@ class Watched:
         sight.episode.add_sample(sample)
         if self._send(self._encoder.encode(slot.index, sight.generation, sample, self._dropped)):
             self._encoder.sent(slot.index, sight.generation, sample)
+
+    def _unit(self, walk: Walk, base: int) -> int:
+        """The coroutine that a task runs; by proxy it is not known how deep the loop's own frames lie."""
+        return next(filter(None, walk.owners), 0) if self.attachment.by_proxy else owner_at(walk, base)
 
     def _others(self, slot: Slot, sight: Sight) -> tuple[ThreadSampled, ...]:
         """The other threads, when the watchdog has been kept from running: one of them may

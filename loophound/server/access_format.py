@@ -74,9 +74,10 @@ def noting_answers(app: Application) -> Application:
 
 
 class LineFormat:
-    """A format, ready for use. Raises ConfigError for an atom that there is none of."""
+    """A format, ready for use in the worker of that number. Raises ConfigError for an atom that there is none of."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, worker: int = 0) -> None:
+        self._worker = f"{worker or '-'}"
         self._atoms: list[Atom] = []
         self._asks_for_answers = False
         template = ""
@@ -105,8 +106,10 @@ class LineFormat:
         self._asks_for_answers |= name in ("B", "b") or (named is not None and named[2] == "o")
         if name in ATOMS:
             return ATOMS[name]
+        if name == WORKER:
+            return lambda _: self._worker
         if named is None:
-            known = ", ".join(f"%({known})s" for known in ATOMS)
+            known = ", ".join(f"%({known})s" for known in (*ATOMS, WORKER))
             raise ConfigError(
                 f"--access-log-format has no atom %({name})s; known are {known}, %({{name}}i)s, %({{name}}o)s and"
                 " %({name}e)s"
@@ -206,7 +209,8 @@ def _body_bytes(request: Request) -> int:
     return int(answer.body_bytes)
 
 
-# In gunicorn's words; `c`, `S`, `R` and `st` are further ones.
+WORKER = "w"
+# In gunicorn's words; `w` besides, `c`, `S`, `R` and `st` are further ones.
 ATOMS: dict[str, Atom] = {
     "h": _host,
     "c": _client,

@@ -14,24 +14,29 @@ if TYPE_CHECKING:
 LOGGER = "loophound.access"
 
 
-def json_lines(line_format: Callable[[Cycle], str] | None) -> Callable[[Cycle], str]:
-    """What makes a line of a request; `line_format`, of `--access-log-format`, makes the message in it."""
-    if line_format is None:
-        return _line
-    return lambda cycle: line("info", LOGGER, line_format(cycle))
+def json_lines(line_format: Callable[[Cycle], str] | None, worker: int = 0) -> Callable[[Cycle], str]:
+    """What makes a line of a request; `line_format`, of `--access-log-format`, makes the message in it.
 
+    With the number of the `worker`, where it is one of several.
+    """
+    about = {"worker": worker} if worker else {}
+    if line_format is not None:
+        return lambda cycle: line("info", LOGGER, line_format(cycle), **about)
 
-def _line(cycle: Cycle) -> str:
-    scope = cycle.scope
-    target = cycle.target.decode("latin-1")
-    return line(
-        "info",
-        LOGGER,
-        f"{scope['method']} {target} {cycle.status}",
-        client=client_text(scope.get("client")),
-        method=scope["method"],
-        target=target,
-        http_version=scope["http_version"],
-        status=cycle.status,
-        duration_ms=round((cycle.ended_ns - cycle.began_ns) / 1e6, 3),
-    )
+    def line_of(cycle: Cycle) -> str:
+        scope = cycle.scope
+        target = cycle.target.decode("latin-1")
+        return line(
+            "info",
+            LOGGER,
+            f"{scope['method']} {target} {cycle.status}",
+            client=client_text(scope.get("client")),
+            method=scope["method"],
+            target=target,
+            http_version=scope["http_version"],
+            status=cycle.status,
+            duration_ms=round((cycle.ended_ns - cycle.began_ns) / 1e6, 3),
+            **about,
+        )
+
+    return line_of

@@ -194,19 +194,21 @@ class FormattedAccessLog(AccessLog):
         self._add(line + "\n")
 
 
-def line_format_of(config: Config) -> LineFormat | None:
-    """What `--access-log-format` asks for. Raises ConfigError."""
+def line_format_of(config: Config, worker: int = 0) -> LineFormat | None:
+    """What `--access-log-format` asks for, in the worker of that number. Raises ConfigError."""
     if config.access_log_format is None:
         return None
     from loophound.server.access_format import LineFormat
 
-    return LineFormat(config.access_log_format)
+    return LineFormat(config.access_log_format, worker)
 
 
-def access_log_of(loop: asyncio.AbstractEventLoop, config: Config, line_format: LineFormat | None = None) -> AccessLog:
+def access_log_of(
+    loop: asyncio.AbstractEventLoop, config: Config, line_format: LineFormat | None = None, worker: int = 0
+) -> AccessLog:
     """By the logger `loophound.access` where it has a handler of its own, else by standard output.
 
-    `line_format` is that of `--access-log-format`.
+    `line_format` is that of `--access-log-format`. JSON names the `worker`, 0 stands for a process alone.
     """
     access_logger = logging.getLogger("loophound.access")
     own = bool(access_logger.handlers)
@@ -214,7 +216,7 @@ def access_log_of(loop: asyncio.AbstractEventLoop, config: Config, line_format: 
     if config.log_format == "json":
         from loophound.server.access_json import json_lines
 
-        return FormattedAccessLog(loop, write, json_lines(line_format))
+        return FormattedAccessLog(loop, write, json_lines(line_format, worker))
     if line_format is not None:
         return FormattedAccessLog(loop, write, line_format)
     if own:

@@ -25,6 +25,7 @@ class Seat(Protocol):
     """All methods are called on the loop's thread, and must not block."""
 
     announces: bool  # whether the server's log names its addresses
+    worker: int  # its number, for lines of the log; 0 for a process alone
     takes_signals: bool  # whether the server answers signals by itself
 
     def ready(self, server: Server) -> None:

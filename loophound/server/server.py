@@ -74,7 +74,7 @@ class Server:
         self._tls: Tls | None = None
         self._proxies = proxies_of(config)
         self._heads = heads_of(config)
-        self._line_format = line_format_of(config)
+        self._line_format = line_format_of(config, seat.worker if seat is not None else 0)
 
     @property
     def should_exit(self) -> bool:
@@ -191,7 +191,10 @@ class Server:
     def _site(self, app: Application, lifespan: Lifespan, at_end: ExitStack) -> Site:
         config = self.config
         assert self._loop is not None
-        access_log = access_log_of(self._loop, config, self._line_format) if config.access_log else None
+        access_log = None
+        if config.access_log:
+            worker = self._seat.worker if self._seat is not None else 0
+            access_log = access_log_of(self._loop, config, self._line_format, worker)
         if access_log is not None:
             at_end.callback(access_log.close)
         site = Site(

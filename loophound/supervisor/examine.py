@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from loophound.config import Config
 from loophound.errors import ConfigError
-from loophound.supervisor import kernel
+from loophound.supervisor import introduction, kernel
 from loophound.supervisor.processes import Running
 from loophound.supervisor.vigil import Condition
 
@@ -28,6 +28,8 @@ logger = logging.getLogger("loophound.supervisor")
 
 PATIENCE_S = 3.0
 DEEPEST = 12  # frames of a thread that are told
+
+Found = dict[str, Any]  # the observer's answer, as loophound.observer.supervise.Observer.diagnose() has it
 
 
 class Examiner:
@@ -82,23 +84,54 @@ class Examiner:
     def examine(self, running: Running, condition: Condition, silent_s: float) -> bool:
         """Write down what the worker does; true when a debugger is at work in it, which excuses it."""
         found = self._observer.diagnose(running.pid, PATIENCE_S) if self._observer is not None else None
-        threads = found["threads"] if found else []
-        if any(_debugs(frame["file"]) for thread in threads for frame in thread["stack"]):
+        if not found or not found["stalls"]:  # the watch of it is not loaded yet
+            found = self._from_here(running, running.pulse.turned_ns / 1e9) or found
+        if _is_debugged(found):
             return True
         how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
-        who = f"Worker {running.worker} (pid {running.pid})"
+        who = _who(running)
         logger.error("%s %s: its event loop has not turned for %.1f s", who, how, silent_s)
+        self._write_down(running, found)
+        return False
+
+    def examine_start(self, running: Running, took_s: float) -> bool:
+        """The same of a worker that does not serve yet. Only its main thread's stack is a stall's."""
+        found = self._from_here(running, running.since_s)
+        if _is_debugged(found):
+            return True
+        logger.error("%s has been starting for %.1f s, and does not serve yet", _who(running), took_s)
+        if found is not None:
+            for stall in found["stalls"]:
+                stall["remedy"] = None  # those are for a loop that runs
+        self._write_down(running, found)
+        return False
+
+    def _from_here(self, running: Running, since_s: float) -> Found | None:
+        """What can be seen of a worker that is not under watch by itself."""
+        who = running.introduction
+        if who is None or self._observer is None:
+            return None
+        from loophound.observer.places import CalibrationError
+
+        try:
+            with introduction.watched(self._observer.attach_at, who, running.pid, running.worker, since_s):
+                return self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
+        except (OSError, CalibrationError) as error:
+            logger.debug("The stack of worker %d cannot be read: %s", running.worker, error)
+            return None
+
+    def _write_down(self, running: Running, found: Found | None) -> None:
         stalls = self._stalls(found)
         for stall in stalls:
             for face in self._get_faces():
                 face(stall)
         if not stalls:
-            logger.error("%s: %s", who, kernel.account(running.pid, running.pulse.thread))
-            for thread in threads:
+            who = _who(running)
+            logger.error("%s: %s", who, kernel.account(running.pid, running.pulse.thread or running.pid))
+            for thread in found["threads"] if found else ():
                 logger.error("%s: %s", who, _thread(thread))
-        return False
 
-    def _stalls(self, found: dict[str, Any] | None) -> list[Stall]:
+    def _stalls(self, found: Found | None) -> list[Stall]:
         """The records, closed: nobody else will tell their end."""
         if not found:
             return []
@@ -119,6 +152,14 @@ class Examiner:
                 ledger.start()
                 self._faces.append(ledger)
         return self._faces
+
+
+def _who(running: Running) -> str:
+    return f"Worker {running.worker} (pid {running.pid})"
+
+
+def _is_debugged(found: Found | None) -> bool:
+    return found is not None and any(_debugs(frame["file"]) for thread in found["threads"] for frame in thread["stack"])
 
 
 def _debugs(file: str) -> bool:

@@ -10,8 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from loophound.config import Config
 from loophound.errors import ConfigError
 from loophound.supervisor.control import Control
 from loophound.supervisor.handover import Handover
+from loophound.supervisor.introduction import Introduction
 from loophound.supervisor.pulse import Pulse
 from loophound.supervisor.worker import Setup
 
@@ -35,10 +37,19 @@ class Running:
     pid: int
     control: Control
     pulse: Pulse
+    since_s: float = field(default_factory=time.monotonic)
+    introduction: Introduction | None = None
+
+    def introduced(self, text: str) -> None:
+        """Its first words have come."""
+        if self.introduction is None and self.control.descriptors:
+            self.introduction = Introduction.from_message(text, self.control.descriptors.pop())
 
     def close(self) -> None:
         self.control.close()
         self.pulse.close()
+        if self.introduction is not None:
+            self.introduction.close()
 
 
 class Spawner:

@@ -27,13 +27,15 @@ class WorkerSeat:
     announces = False
     takes_signals = False
 
-    def __init__(self, control: Control, pulse: Pulse, handover: Handover) -> None:
+    def __init__(self, worker: int, control: Control, pulse: Pulse, handover: Handover) -> None:
+        self.worker = worker
         self._control = control
         self._pulse = pulse
         self._handover = handover
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = False
+        self.was_terminated = False  # before it served
 
     def ready(self, server: Server) -> None:
         self._server = server
@@ -58,6 +60,7 @@ class WorkerSeat:
     def terminated(self) -> None:
         """SIGTERM, which the supervisor does not send to a worker that serves: once for a successor, twice to stop."""
         if self._server is None:
+            self.was_terminated = True
             raise SystemExit(0)
         if self._asked or not self._control.send("leave", "it was asked to end by SIGTERM"):
             self._server.stop()

@@ -24,7 +24,9 @@ from typing import Any
 
 from loophound.config import MOST_WORKERS, Config
 from loophound.errors import STARTUP_EXIT_CODE, USAGE_EXIT_CODE, ConfigError, LoophoundError, StartupError
+from loophound.reopening import open_anew
 from loophound.server import logs, sockets
+from loophound.supervisor import introduction
 from loophound.supervisor.changes import Changes, shown
 from loophound.supervisor.control import Control
 from loophound.supervisor.examine import Examiner
@@ -115,7 +117,7 @@ class Supervisor:
         self._running: dict[int, Running] = {}
         self._problems: dict[int, str] = {}
         self._signals: deque[int] = deque()
-        self._watch = Watch(config, self._examiner.examine)
+        self._watch = Watch(config, self._examiner.examine, self._examiner.examine_start)
         self._looked_s = time.monotonic()
         self._announced = False
         self._service = Service.of(os.environ)
@@ -320,6 +322,8 @@ class Supervisor:
                 self._feed(AskedToLeave(running.pid, text, now_s))
             elif kind == "problem":
                 self._problems[running.pid] = text
+            elif kind == introduction.KIND:
+                running.introduced(text)
 
     def _announce(self) -> None:
         if not self._announced:
@@ -360,7 +364,7 @@ class Supervisor:
             fact = Ordered(order, time.monotonic())
             self._prepared(fact) if order is Order.REPLACE and not self._fleet.stops else self._feed(fact)
         elif number == signal.SIGUSR1:
-            logs.reopen()
+            open_anew(self._config.record)
             for running in self._running.values():
                 if running.pulse.turned_ns:
                     self._spawner.kill(running.pid, signal.SIGUSR1)

@@ -20,9 +20,11 @@ LATE_S = 2.5
 
 # States of proc(5) in which a process may turn again.
 ALIVE = frozenset("RSDTtI")
+STARTS = frozenset("RSD")  # and is neither stopped nor in a debugger
 
 # Writes down what a worker does, and answers whether a debugger excuses it.
 Examine = Callable[[Running, Condition, float], bool]
+ExamineStart = Callable[[Running, float], bool]
 
 SAID = {
     Condition.SUSPENDED: "is in a debugger: it is left alone",
@@ -41,8 +43,10 @@ class _Sight:
 class Watch:
     config: Config
     examine: Examine
+    examine_start: ExamineStart
     sights: dict[int, _Sight] = field(default_factory=dict)
     stopped_s: dict[int, float] = field(default_factory=dict)  # while they start
+    slow: dict[int, bool] = field(default_factory=dict)  # starts that were examined: in a debugger?
     looked_s: float = 0.0
 
     def look(self, workers: list[Running]) -> Iterator[Fact]:
@@ -53,6 +57,7 @@ class Watch:
         self.stopped_s = {
             running.pid: self.stopped_s[running.pid] for running in workers if running.pid in self.stopped_s
         }
+        self.slow = {running.pid: self.slow[running.pid] for running in workers if running.pid in self.slow}
         self.sights = {running.pid: self.sights[running.pid] for running in workers if running.pid in self.sights}
         for running in workers:
             sight = self.sights.get(running.pid)
@@ -69,13 +74,22 @@ class Watch:
                 yield from self._weigh(running, sight, self.config.max_worker_memory, now_s)
 
     def _wait_for(self, running: Running, now_s: float) -> Iterator[Fact]:
-        """A start may take long, but not while it is stopped by a signal."""
-        limit_s = self.config.timeout_worker
-        if limit_s is None or kernel.state(running.pid) != "T":
-            self.stopped_s.pop(running.pid, None)
-        elif now_s - self.stopped_s.setdefault(running.pid, now_s) >= limit_s:
-            logger.error("Worker %d (pid %d) is stopped by a signal while it starts", running.worker, running.pid)
-            yield Hung(running.pid, now_s)
+        """A start may take long, but not while it is stopped by a signal, and not for ever."""
+        pid, limit_s = running.pid, self.config.timeout_worker
+        state = kernel.state(pid)
+        if limit_s is None or state != "T":
+            self.stopped_s.pop(pid, None)
+        elif now_s - self.stopped_s.setdefault(pid, now_s) >= limit_s:
+            logger.error("Worker %d (pid %d) is stopped by a signal while it starts", running.worker, pid)
+            yield Hung(pid, now_s)
+        if state not in STARTS:
+            return
+        took_s, most_s = now_s - running.since_s, self.config.timeout_start
+        if pid not in self.slow and limit_s is not None and took_s >= limit_s:
+            self.slow[pid] = self.examine_start(running, took_s)
+        if most_s is not None and took_s >= most_s and not self.slow.get(pid) and not kernel.is_traced(pid):
+            logger.error("Worker %d (pid %d) has not begun to serve in %g s: killed", running.worker, pid, most_s)
+            yield Hung(pid, now_s)
 
     def _judge(self, running: Running, sight: _Sight, now_s: float) -> Iterator[Fact]:
         pid = running.pid

@@ -21,6 +21,7 @@ from loophound.config import Config
 from loophound.errors import LoophoundError
 from loophound.supervisor.control import LARGEST_BYTES, Control
 from loophound.supervisor.handover import Handover
+from loophound.supervisor.introduction import introduce
 from loophound.supervisor.pulse import Pulse
 from loophound.supervisor.seat import WorkerSeat
 
@@ -88,7 +89,9 @@ def serve(control: Control, setup: Setup, pulse: int | None = None) -> int:
     adopt_setup(setup)
     if not end_with(setup.parent):
         return 0
-    seat = WorkerSeat(control, Pulse(setup.pulse if pulse is None else pulse), Handover(*map(_socket, setup.handover)))
+    introduce(control)
+    handover = Handover(*map(_socket, setup.handover))
+    seat = WorkerSeat(setup.worker, control, Pulse(setup.pulse if pulse is None else pulse), handover)
     signal.signal(signal.SIGUSR1, lambda *_: logs.reopen())
     config = setup.config
     try:
@@ -97,10 +100,15 @@ def serve(control: Control, setup: Setup, pulse: int | None = None) -> int:
         listeners = [_socket(fd) for fd in setup.listeners]
         serving.serve_here(config, worker=setup.worker, seat=seat, sockets=listeners, observer=setup.observer)
     except LoophoundError as error:
+        if seat.was_terminated:  # what the import or the lifespan made of it is no problem of theirs
+            return 0
         control.send("problem", str(error))
         return error.exit_code
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
+    finally:
+        if seat.was_terminated:
+            control.send("problem", "it was asked to end by SIGTERM while it started")
     return 0
 
 

@@ -222,7 +222,7 @@ def test_calls_are_flagged_around_the_server_too() -> None:
     [
         (["--detect-blocking=both"], "a number of milliseconds above 0 or stalls or calls"),
         (["--detect-blocking", "calls"], "takes its value after an equals sign: --detect-blocking=calls"),
-        (["--detect-blocking=calls", "--ledger=l"], "--ledger keeps stalls"),
+        (["--detect-blocking=calls", "--hang-watch=off", "--ledger=l"], "--ledger keeps the stalls that are found"),
         (["--detect-blocking=calls", "--hang-watch=off", "--web-dashboard"], "--web-dashboard shows the loops"),
     ],
 )

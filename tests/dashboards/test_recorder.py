@@ -107,3 +107,25 @@ def test_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "open", deny)  # root, who runs many a CI, may write anywhere
     with pytest.raises(ConfigError, match="permission denied; name a file that this user may write"):
         RecordFile(tmp_path / "f")
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_file_that_was_moved_or_removed_is_made_anew(tmp_path: Path, moved: bool) -> None:
+    file, old = tmp_path / "stalls.jsonl", tmp_path / "stalls.1"
+    with RecordFile(file) as record:
+        record(stall(id="before"))
+        file.rename(old) if moved else file.unlink()
+        record(stall(id="after"))
+        record(stall(id="more"))
+    assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == ["after", "more"]
+    if moved:
+        assert [json.loads(line)["id"] for line in old.read_text().splitlines()] == ["before"]
+
+
+def test_a_file_that_cannot_be_made_anew_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with RecordFile(folder / "f") as record:
+        folder.rename(tmp_path / "old")
+        record(stall())
+    assert (tmp_path / "old" / "f").read_text().count("\n") == 1

@@ -168,8 +168,12 @@ def test_the_feed_has_all_workers(observer: supervise.Observer, at_end: ExitStac
     observer.tell({"type": "worker", "worker": 2, "pid": second.pid, "state": "stopping", "at": "", "why": "asked"})
     assert running.until(lambda m: m["type"] == "worker" and m["state"] == "stopping")["why"] == "asked"
     second.kill()
+    second.wait()
+    time.sleep(0.5)  # by now the observer knows, and leaves it to the supervisor to say why
+    why = "it was killed by SIGKILL"
+    observer.tell({"type": "worker", "worker": 2, "pid": second.pid, "state": "gone", "at": "", "why": why})
     gone = running.until(lambda m: m["type"] == "worker" and m["state"] == "gone")
-    assert (gone["worker"], gone["pid"]) == (2, second.pid)
+    assert (gone["worker"], gone["pid"], gone["why"]) == (2, second.pid, why)
 
 
 def test_what_is_no_attachment_is_told_and_let_go(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -43,10 +43,18 @@ def formatted(text: str, *args: Any, **details: Any) -> str:
         ("nothing", "nothing"),
         ("%({x-none}i)s %{X-None}o %{NO_SUCH_VARIABLE}e", "- - -"),
         ("%f %a %u %b %B", "- - - - 0"),
+        ("%w %(w)s", "- -"),
     ],
 )
 def test_atoms(text: str, line: str) -> None:
     assert formatted(text) == line
+
+
+def test_lines_name_the_worker() -> None:
+    assert LineFormat("%(w)s %s", worker=3)(request()) == "3 200"
+    assert json.loads(json_lines(None, worker=3)(request()))["worker"] == 3
+    assert json.loads(json_lines(LineFormat("%s"), worker=3)(request()))["worker"] == 3
+    assert "worker" not in json.loads(json_lines(None)(request()))
 
 
 def test_request_headers() -> None:

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 PATIENCE_S = 30.0  # bounds a failing test; a passing one never waits for it
 
@@ -64,22 +65,32 @@ class Supervised:
             (folder / "main.py").write_text(app)
         self.folder = folder
         self.lines: list[str] = []
+        self.out_lines: list[str] = []
+        self.known_port = 0  # where the log does not go to standard error
         self.process = subprocess.Popen(
             [sys.executable, "-m", "loophound", "serve", target, "--port=0", "--no-access-log", *options],
             cwd=folder,
             stdin=subprocess.PIPE,  # a debugger reads from it, and waits
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
         self.pid = self.process.pid
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        streams = (self.process.stderr, self.lines), (self.process.stdout, self.out_lines)
+        self._readers = [threading.Thread(target=self._read, args=each, daemon=True) for each in streams]
+        for reader in self._readers:
+            reader.start()
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
+    @staticmethod
+    def _read(stream: IO[str], lines: list[str]) -> None:
+        for line in stream:
+            lines.append(line)
+
+    @property
+    def out(self) -> str:
+        """Standard output: the access log, and what the application prints."""
+        return "".join(self.out_lines)
 
     @property
     def log(self) -> str:
@@ -94,6 +105,8 @@ class Supervised:
 
     @property
     def port(self) -> int:
+        if self.known_port:
+            return self.known_port
         self.wait_for("running on")
         found = re.search(r"running on https?://127\.0\.0\.1:(\d+)", self.log)
         assert found is not None, self.log
@@ -125,7 +138,8 @@ class Supervised:
         if self.process.poll() is None:
             self.send(number)
         code = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
         return code
 
     def close(self) -> None:
@@ -136,8 +150,9 @@ class Supervised:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._reader.join(PATIENCE_S)
-        for stream in (self.process.stdin, self.process.stderr):
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
 

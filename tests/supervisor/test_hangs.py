@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.supervisor.running import APP, Load, Supervised
+from tests.supervisor.running import APP, Load, Supervised, wait_until
 
 Start = Callable[..., Supervised]
 PDB = APP.replace("time.sleep(600)", "breakpoint()")
@@ -40,16 +40,19 @@ def test_a_worker_that_hangs_with_the_gil_held_is_named_and_replaced(supervised:
     with server.send_and_leave("/regex"):
         server.wait_for("Worker 1 serves", 2)
     where = f"main.py:{line_of('re.match')} in app"
-    assert f"native · {where}" in server.log
+    assert f"native · {where} · GET /regex · worker 1" in server.log
     said = server.log
     assert said.index("hangs: its event loop has not turned for") < said.index("Replacing worker 1")
     assert server.get()
 
 
 @pytest.mark.once
-def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path) -> None:
-    server = supervised("--workers=2", "--timeout-worker=2", "--detect-blocking", "--ledger=l.db", "--record=r.jsonl")
-    server.wait_for("Worker . serves", 2)
+@pytest.mark.parametrize("options", [(), ("--detect-blocking",)])
+def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
+    server = supervised(
+        "--workers=2", "--timeout-worker=2", "--ledger=l.db", "--record=r.jsonl", "--log-level=debug", *options
+    )
+    server.wait_for("Worker . serves" if options else WATCHED, 2)
     with Load(server.port, 3, pause_s=0.01) as load, server.send_and_leave("/hang"):
         server.wait_for("Worker . serves", 3)
     # Those that the hung worker had accepted end with it; nobody else's do.
@@ -58,7 +61,59 @@ def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path) 
     records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     last = [record for record in records if record["cause"] == "sleep"][-1]
     assert (last["culprit"]["line"], last["ongoing"], last["worker"] in (1, 2)) == (line_of("time.sleep"), False, True)
+    assert (last["request"]["method"], last["request"]["path"]) == ("GET", "/hang")
     assert line_of("time.sleep") in [culprit["line"] for culprit in stalls_in(server) if culprit]
+
+
+@pytest.mark.once
+def test_a_worker_that_hangs_before_its_watch_is_loaded(supervised: Start) -> None:
+    app = APP.replace('await send({"type": "lifespan.startup.complete"})', STARTED)
+    server = supervised("--workers=1", "--timeout-worker=2", "--ledger=l.db", app=app)
+    server.wait_for("Worker 1 serves", 2)
+    assert "hangs: its event loop has not turned for" in server.log
+    assert f"sleep · main.py:{line_of('time.sleep(60)', app)} in hang" in server.log
+    server.end()
+    assert [culprit["line"] for culprit in stalls_in(server)] == [line_of("time.sleep(60)", app)]
+
+
+# The first process only: the loop is blocked in its first turns.
+STARTED = """await send({"type": "lifespan.startup.complete"})
+        def hang():
+            if not os.path.exists("once"):
+                open("once", "w").close()
+                time.sleep(60)
+        asyncio.get_running_loop().call_later(0.01, hang)"""
+STUCK = """
+import time
+
+def connect():
+    time.sleep(600)
+
+connect()
+"""
+
+
+@pytest.mark.once
+def test_a_worker_that_hangs_while_it_starts(supervised: Start, tmp_path: Path) -> None:
+    server = supervised("--workers=1", "--timeout-worker=1.1", "--timeout-start=3", "--ledger=l.db", app=STUCK)
+    server.wait_for("Worker 1 .* has been starting for .* s, and does not serve yet")
+    server.wait_for("Worker 1 .* has not begun to serve in 3 s: killed")
+    assert f"main.py:{line_of('time.sleep', STUCK)} in connect" in server.log
+    (tmp_path / "main.py").write_text(APP)
+    server.wait_for("could not start: it was killed by SIGKILL before it was ready")
+    server.wait_for("Worker 1 serves")
+    assert server.end() == 0
+    assert {culprit["line"] for culprit in stalls_in(server)} == {line_of("time.sleep", STUCK)}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_a_worker_starts_blames_nobody(supervised: Start, number: int) -> None:
+    server = supervised("--workers=1", "--log-level=debug", app=f"print('begun', flush=True){STUCK}")
+    wait_until(lambda: "begun" in server.out, "the import has begun")
+    assert server.end(number) == 0
+    assert "exit code 3" not in server.log
+    assert "cannot" not in server.log
 
 
 @pytest.mark.once

@@ -22,7 +22,7 @@ class Worker:
     def __init__(self) -> None:
         self.pulse = self
         self.turned_ns, self.thread = 1, 71
-        self.state, self.bytes = "S", 0
+        self.state, self.bytes, self.since_s, self.debugged = "S", 0, 1000.0, False
 
 
 @pytest.fixture
@@ -38,7 +38,13 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
         examined.append(condition)
         return worker.state == "R"  # where a debugger has it
 
-    watch = Watch(Config(app="a:a", workers=1, timeout_worker=3, max_worker_memory=100), examine)
+    def examine_start(running: Any, took_s: float) -> bool:
+        examined.append(took_s)
+        return worker.debugged
+
+    watch = Watch(
+        Config(app="a:a", workers=1, timeout_worker=3, timeout_start=10, max_worker_memory=100), examine, examine_start
+    )
 
     def after(seconds: float, *, turned: bool = False) -> list[Fact]:
         """Look each second, as a supervisor does; what the last of them gave."""
@@ -75,7 +81,7 @@ def test_one_that_was_stopped_and_dies_is_not_called_hung(look: Any) -> None:
 def test_one_that_is_stopped_while_it_starts(look: Any) -> None:
     worker, after, _examined, *_ = look
     worker.turned_ns, worker.state = 0, "R"
-    assert after(20) == []  # a start may take long
+    assert after(8) == []  # a start may take long
     worker.state = "T"
     assert [type(fact) for fact in after(4)] == [Hung]
 
@@ -102,3 +108,26 @@ def test_memory_is_told_once(look: Any) -> None:
     [fact] = after(3, turned=True)
     assert isinstance(fact, AskedToLeave)
     assert fact.why == "it holds 101 MB of memory, and --max-worker-memory allows 100"
+
+
+def test_a_start_that_takes_long_is_examined_once_and_ended_when_its_time_is_over(look: Any) -> None:
+    worker, after, examined, *_ = look
+    worker.turned_ns = 0
+    assert after(2) == []
+    assert after(7) == []
+    assert examined == [3.0]
+    assert [type(fact) for fact in after(1)] == [Hung]
+
+
+def test_a_start_in_a_debugger_may_take_for_ever(look: Any) -> None:
+    worker, after, examined, *_ = look
+    worker.turned_ns, worker.debugged = 0, True
+    assert after(60) == []
+    assert examined == [3.0]
+
+
+def test_without_a_time_out_of_the_loop_a_start_still_has_one(look: Any) -> None:
+    worker, after, examined, _, watch = look
+    worker.turned_ns, watch.config.timeout_worker = 0, None
+    assert [type(fact) for fact in after(10)] == [Hung]
+    assert examined == []

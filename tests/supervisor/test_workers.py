@@ -29,6 +29,11 @@ def test_the_core_has_no_clock_and_no_process(module: ModuleType) -> None:
     assert imported - pure <= {"signal"}  # for the names of signals
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 def serving(server: Supervised, count: int) -> None:
     """Wait until so many workers have begun to serve since the start."""
     server.wait_for(r"Worker \d+ serves", count)
@@ -176,22 +181,38 @@ def test_a_configuration_that_workers_refuse(supervised: Start, tmp_path: Path) 
     assert server.log.startswith("loophound: --log-config log.json: ")
 
 
+LOGGED = """{"version": 1,
+"handlers": {"f": {"class": "logging.FileHandler", "filename": "l.log"},
+             "a": {"class": "logging.FileHandler", "filename": "a.log"}},
+"loggers": {"loophound": {"level": "DEBUG", "handlers": ["f"]},
+            "loophound.access": {"handlers": ["a"], "propagate": false}}}
+"""
+
+
 @pytest.mark.once
-def test_log_files_are_opened_again(supervised: Start, tmp_path: Path) -> None:
-    (tmp_path / "log.json").write_text(
-        '{"version": 1, "handlers": {"f": {"class": "logging.FileHandler", "filename": "l.log"}},'
-        ' "loggers": {"loophound": {"level": "INFO", "handlers": ["f"]}}}'
-    )
-    server = supervised("--workers=1", "--log-config=log.json")
-    log, moved = tmp_path / "l.log", tmp_path / "moved.log"
-    wait_until(lambda: log.exists() and "serves" in log.read_text())
-    log.rename(moved)
+@pytest.mark.parametrize("options", [("--workers=1",), ()])
+def test_log_files_are_opened_again(supervised: Start, tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "log.json").write_text(LOGGED)
+    port = free_port()
+    server = supervised(
+        *options, "--log-config=log.json", "--access-log", "--access-log-format=%w %U", f"--port={port}",
+        "--hang-watch=0.2", "--record=r.jsonl", app=APP.replace("sleep(600)", "sleep(1)"),
+    )  # fmt: skip
+    server.known_port = port
+    log, access, record = (tmp_path / name for name in ("l.log", "a.log", "r.jsonl"))
+    wait_until(lambda: log.exists() and "The hang watch is on" in log.read_text())
+    for file in (log, access, record):
+        file.rename(f"{file}.1")
     server.send(signal.SIGUSR1)
-    wait_until(log.exists)
-    time.sleep(0.3)
+    wait_until(lambda: log.exists() and access.exists() and record.exists(), "all are there again")
+    server.get("/hang")
+    wait_until(lambda: '"sleep"' in record.read_text(), "the stall is in the new file")
     server.end()
     assert "Shutting down" in log.read_text()
-    assert "Shutting down" not in moved.read_text()
+    assert access.read_text() == f"{'1' if options else '-'} /hang\n"
+    for file in (log, access, record):
+        assert "Shutting down" not in (old := Path(f"{file}.1").read_text())
+        assert "/hang" not in old
 
 
 @pytest.mark.once
@@ -244,8 +265,7 @@ def test_preload_of_what_cannot_be_imported(supervised: Start) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("options", [(), ("--workers=2",)])
 def test_readiness_fails_before_requests_do(supervised: Start, options: tuple[str, ...]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        metrics = free.getsockname()[1]
+    metrics = free_port()
     server = supervised(*options, f"--metrics={metrics}", "--shutdown-delay=4", "--feed=off")
 
     def status(path: str) -> int:

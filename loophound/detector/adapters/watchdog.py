@@ -308,9 +308,28 @@ class Watchdog(threading.Thread):
             return
         sample = self._sampler.sample(watch.loop, watch.probe, self._link, others=late)
         if sample is not None:
+            sample = self._with_request(watch, sample)
             watch.machine.feed(sample)
             if self.begun is not None and watch.machine.state is State.STALLED:
                 self._tell_begun(watch, sample)
+
+    def _with_request(self, watch: Watch, sample: Sampled) -> Sampled:
+        """Where tasks are not marked with their requests, as the hang watch has it, the server is asked, once."""
+        unit, work = sample.unit, sample.work
+        if work is None or work.request is not None or not unit:
+            return sample
+        named = (
+            earlier.work
+            for earlier in reversed(watch.machine.episode.samples[-FEW_SAMPLES:])
+            if earlier.unit == unit and earlier.work is not None and earlier.work.request is not None
+        )
+        found = next(named, None)
+        if found is None and unit not in watch.nameless:
+            loop = watch.loop
+            found = find_work(unit, sample.at_ns, loop.loop, loop.present(), search_tasks=False)
+            if found is None:
+                watch.nameless.add(unit)
+        return replace(sample, work=found) if found is not None else sample
 
     def _tell_begun(self, watch: Watch, sample: Sampled) -> None:
         """Once a stall, with the first sample that shows somebody at work."""
