@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loophound.config import Config
 from loophound.errors import ConfigError
 from loophound.supervisor import introduction, kernel
-from loophound.supervisor.processes import Running
+from loophound.supervisor.processes import Child, Running
 from loophound.supervisor.vigil import Condition
 
 if TYPE_CHECKING:
@@ -89,24 +89,24 @@ class Examiner:
         if _is_debugged(found):
             return True
         how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
-        who = _who(running)
+        who = running.who
         logger.error("%s %s: its event loop has not turned for %.1f s", who, how, silent_s)
         self._write_down(running, found)
         return False
 
-    def examine_start(self, running: Running, took_s: float) -> bool:
+    def examine_start(self, running: Child, took_s: float) -> bool:
         """The same of a worker that does not serve yet. Only its main thread's stack is a stall's."""
         found = self._from_here(running, running.since_s)
         if _is_debugged(found):
             return True
-        logger.error("%s has been starting for %.1f s, and does not serve yet", _who(running), took_s)
+        logger.error("%s has been starting for %.1f s, and does not serve yet", running.who, took_s)
         if found is not None:
             for stall in found["stalls"]:
                 stall["remedy"] = None  # those are for a loop that runs
         self._write_down(running, found)
         return False
 
-    def _from_here(self, running: Running, since_s: float) -> Found | None:
+    def _from_here(self, running: Child, since_s: float) -> Found | None:
         """What can be seen of a worker that is not under watch by itself."""
         who = running.introduction
         if who is None or self._observer is None:
@@ -117,17 +117,17 @@ class Examiner:
             with introduction.watched(self._observer.attach_at, who, running.pid, running.worker, since_s):
                 return self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
         except (OSError, CalibrationError) as error:
-            logger.debug("The stack of worker %d cannot be read: %s", running.worker, error)
+            logger.debug("The stack of %s cannot be read: %s", running.who, error)
             return None
 
-    def _write_down(self, running: Running, found: Found | None) -> None:
+    def _write_down(self, running: Child, found: Found | None) -> None:
         stalls = self._stalls(found)
         for stall in stalls:
             for face in self._get_faces():
                 face(stall)
         if not stalls:
-            who = _who(running)
-            logger.error("%s: %s", who, kernel.account(running.pid, running.pulse.thread or running.pid))
+            who = running.who
+            logger.error("%s: %s", who, kernel.account(running.pid))
             for thread in found["threads"] if found else ():
                 logger.error("%s: %s", who, _thread(thread))
 
@@ -152,10 +152,6 @@ class Examiner:
                 ledger.start()
                 self._faces.append(ledger)
         return self._faces
-
-
-def _who(running: Running) -> str:
-    return f"Worker {running.worker} (pid {running.pid})"
 
 
 def _is_debugged(found: Found | None) -> bool:

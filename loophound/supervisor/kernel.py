@@ -37,10 +37,10 @@ def starved_s(pid: int, thread: int) -> float:
     return int(words[1]) / 1e9 if len(words) > 1 else 0.0
 
 
-def account(pid: int, thread: int) -> str:
-    """What the kernel says of a thread that hangs, in a line."""
-    call = _read(f"/proc/{pid}/task/{thread}/syscall").split()[:1]
-    where = _read(f"/proc/{pid}/task/{thread}/wchan").strip("0")
+def account(pid: int) -> str:
+    """What the kernel says of a process whose main thread hangs, in a line."""
+    call = _read(f"/proc/{pid}/syscall").split()[:1]
+    where = _read(f"/proc/{pid}/wchan").strip("0")
     words = [f"the kernel has it in state {state(pid) or 'unknown'}"]
     words += [f"system call {call[0]}"] if call and call[0].isdigit() else []
     words += [f"waiting in {where}"] if where else []

@@ -22,6 +22,7 @@ import time
 
 from loophound.errors import LoophoundError
 from loophound.supervisor.control import LARGEST_BYTES, Control
+from loophound.supervisor.introduction import introduce
 from loophound.supervisor.worker import Setup, adopt_setup, end_with, leave, quiet_terminal, serve
 
 logger = logging.getLogger("loophound.supervisor")
@@ -40,6 +41,7 @@ def main(descriptor: int) -> int:
     adopt_setup(setup)
     if not end_with(setup.parent):
         return 0
+    introduce(control)
     try:
         _load(setup)
     except LoophoundError as error:

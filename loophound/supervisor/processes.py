@@ -30,15 +30,19 @@ FORK_S = 10.0  # what a nursery may take to fork: it does nothing else
 
 
 @dataclass(slots=True)
-class Running:
-    """A worker's process, and what connects it with this one."""
+class Child:
+    """A process of ours that runs the application's code, or will; worker 0 is the nursery."""
 
     worker: int
     pid: int
     control: Control
-    pulse: Pulse
-    since_s: float = field(default_factory=time.monotonic)
-    introduction: Introduction | None = None
+    since_s: float = field(default_factory=time.monotonic, kw_only=True)
+    introduction: Introduction | None = field(default=None, kw_only=True)
+
+    @property
+    def who(self) -> str:
+        name = f"Worker {self.worker}" if self.worker else "The process that imports the application"
+        return f"{name} (pid {self.pid})"
 
     def introduced(self, text: str) -> None:
         """Its first words have come."""
@@ -47,9 +51,19 @@ class Running:
 
     def close(self) -> None:
         self.control.close()
-        self.pulse.close()
         if self.introduction is not None:
             self.introduction.close()
+
+
+@dataclass(slots=True)
+class Running(Child):
+    """A worker's process, and what connects it with this one."""
+
+    pulse: Pulse
+
+    def close(self) -> None:
+        Child.close(self)
+        self.pulse.close()
 
 
 class Spawner:
@@ -173,17 +187,17 @@ class PreloadingSpawner(Spawner):
         if not adopt_orphans():
             raise ConfigError("--preload wants Linux: elsewhere nobody adopts the workers")
         self._listeners = listeners
-        self._nursery: Nursery | None = None
+        self._nursery: Child | None = None
 
-    def raise_nursery(self) -> Nursery:
+    def raise_nursery(self) -> Child:
         """A new one, which imports the application now; it is used from `settle()` on."""
         control, theirs = Control.pair()
         with theirs:
             process = self._run("nursery", theirs, self._listeners)
         control.socket.send(pickle.dumps(self._setup(0, self._listeners, None)))
-        return Nursery(process.pid, control)
+        return Child(0, process.pid, control)
 
-    def settle(self, nursery: Nursery) -> None:
+    def settle(self, nursery: Child) -> None:
         """It is ready: from now on it forks, and the one before it ends."""
         self.release()
         self._nursery = nursery
@@ -194,7 +208,7 @@ class PreloadingSpawner(Spawner):
 
     def release(self) -> None:
         if self._nursery is not None:
-            self._nursery.control.close()
+            self._nursery.close()
             self._nursery = None
 
     def spawn(self, worker: int, listeners: Sequence[socket.socket]) -> Running:
@@ -218,12 +232,6 @@ class PreloadingSpawner(Spawner):
     def close(self) -> None:
         self.release()
         super().close()
-
-
-@dataclass(slots=True)
-class Nursery:
-    pid: int
-    control: Control
 
 
 def adopt_orphans() -> bool:

@@ -49,7 +49,7 @@ from loophound.supervisor.facts import (
 )
 from loophound.supervisor.handover import Handover
 from loophound.supervisor.policy import Fleet, Plan, how_ended
-from loophound.supervisor.processes import Nursery, PreloadingSpawner, Running, Spawner
+from loophound.supervisor.processes import Child, PreloadingSpawner, Running, Spawner
 from loophound.supervisor.watch import Watch
 from loophound.systemd import Service
 
@@ -111,7 +111,7 @@ class Supervisor:
         at_end.callback(self._spawner.close)
         self._own_listeners: dict[int, list[socket.socket]] = {}  # with --reuse-port: by worker
         at_end.callback(self._close_own_listeners)
-        self._nursery: tuple[Nursery, Fact] | None = None  # one that imports yet, and what is to happen then
+        self._nursery: tuple[Child, Fact] | None = None  # one that imports yet, and what is to happen then
         self._began = False
         self._unborn = 0
         self._running: dict[int, Running] = {}
@@ -189,6 +189,9 @@ class Supervisor:
             self._examiner.check()
             for fact in self._watch.look(list(self._running.values())):
                 self._feed(fact)
+            if self._nursery is not None:
+                for _ in self._watch.look_at_start(self._nursery[0]):
+                    self._spawner.kill(self._nursery[0].pid)
             self._tell_service()
         if self._began:
             self._feed(Ticked(time.monotonic()))
@@ -209,30 +212,35 @@ class Supervisor:
             self._feed(fact)
             return
         if self._nursery is not None:
-            self._nursery[0].control.close()  # of two in a row, the later counts
             self._forget(self._nursery[0].control)
+            self._nursery[0].close()  # of two in a row, the later counts
         nursery = self._spawner.raise_nursery()
         self._nursery = nursery, fact
         self.watch(nursery.control.socket.fileno(), lambda: self._hear_nursery(nursery))
 
-    def _hear_nursery(self, nursery: Nursery) -> None:
+    def _hear_nursery(self, nursery: Child) -> None:
         assert isinstance(self._spawner, PreloadingSpawner)
-        for kind, text in nursery.control.receive() or [("", "")]:
+        messages = nursery.control.receive()
+        for kind, text in messages or ():
             if kind == "problem":
                 self._problems[nursery.pid] = text
+            elif kind == introduction.KIND:
+                nursery.introduced(text)
             elif kind == "ready" and self._nursery is not None and self._nursery[0] is nursery:
                 fact, self._nursery = self._nursery[1], None
+                self._forget(nursery.control)  # from now on it is asked, and answers
                 self._spawner.settle(nursery)
                 self._began = True
                 self._feed(fact)
-        self._forget(nursery.control)
+        if messages is None:
+            self._forget(nursery.control)
 
     def _nursery_ended(self, pid: int, code: int) -> None:
         assert isinstance(self._spawner, PreloadingSpawner)
         problem = self._problems.pop(pid, f"it {how_ended(code)} while it imported the application")
         if self._nursery is not None and self._nursery[0].pid == pid:
             self._forget(self._nursery[0].control)
-            self._nursery[0].control.close()
+            self._nursery[0].close()
             self._nursery = None
             if self._began:
                 logger.error("The application cannot be imported anew: %s", problem)

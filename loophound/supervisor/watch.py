@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from loophound.config import Config
 from loophound.supervisor import kernel
 from loophound.supervisor.facts import AskedToLeave, Fact, Hung, TurnedAgain
-from loophound.supervisor.processes import Running
+from loophound.supervisor.processes import Child, Running
 from loophound.supervisor.vigil import Condition, Look, Vigil
 
 logger = logging.getLogger("loophound.supervisor")
@@ -24,7 +24,7 @@ STARTS = frozenset("RSD")  # and is neither stopped nor in a debugger
 
 # Writes down what a worker does, and answers whether a debugger excuses it.
 Examine = Callable[[Running, Condition, float], bool]
-ExamineStart = Callable[[Running, float], bool]
+ExamineStart = Callable[[Child, float], bool]
 
 SAID = {
     Condition.SUSPENDED: "is in a debugger: it is left alone",
@@ -47,6 +47,7 @@ class Watch:
     sights: dict[int, _Sight] = field(default_factory=dict)
     stopped_s: dict[int, float] = field(default_factory=dict)  # while they start
     slow: dict[int, bool] = field(default_factory=dict)  # starts that were examined: in a debugger?
+    imports: int = 0  # the process that did so last
     looked_s: float = 0.0
 
     def look(self, workers: list[Running]) -> Iterator[Fact]:
@@ -54,10 +55,10 @@ class Watch:
         now_s = time.monotonic()
         blind = self.looked_s > 0 and now_s - self.looked_s > LATE_S
         self.looked_s = now_s
-        self.stopped_s = {
-            running.pid: self.stopped_s[running.pid] for running in workers if running.pid in self.stopped_s
-        }
-        self.slow = {running.pid: self.slow[running.pid] for running in workers if running.pid in self.slow}
+        starting = {running.pid for running in workers if not running.pulse.turned_ns}
+        for pid in (self.stopped_s.keys() | self.slow.keys()) - starting - {self.imports}:
+            self.stopped_s.pop(pid, None)
+            self.slow.pop(pid, None)
         self.sights = {running.pid: self.sights[running.pid] for running in workers if running.pid in self.sights}
         for running in workers:
             sight = self.sights.get(running.pid)
@@ -73,14 +74,19 @@ class Watch:
             if self.config.max_worker_memory is not None:
                 yield from self._weigh(running, sight, self.config.max_worker_memory, now_s)
 
-    def _wait_for(self, running: Running, now_s: float) -> Iterator[Fact]:
+    def look_at_start(self, nursery: Child) -> Iterator[Fact]:
+        """The same of the process that imports the application for all."""
+        self.imports = nursery.pid
+        yield from self._wait_for(nursery, time.monotonic())
+
+    def _wait_for(self, running: Child, now_s: float) -> Iterator[Fact]:
         """A start may take long, but not while it is stopped by a signal, and not for ever."""
         pid, limit_s = running.pid, self.config.timeout_worker
         state = kernel.state(pid)
         if limit_s is None or state != "T":
             self.stopped_s.pop(pid, None)
         elif now_s - self.stopped_s.setdefault(pid, now_s) >= limit_s:
-            logger.error("Worker %d (pid %d) is stopped by a signal while it starts", running.worker, pid)
+            logger.error("%s is stopped by a signal while it starts", running.who)
             yield Hung(pid, now_s)
         if state not in STARTS:
             return
@@ -88,7 +94,7 @@ class Watch:
         if pid not in self.slow and limit_s is not None and took_s >= limit_s:
             self.slow[pid] = self.examine_start(running, took_s)
         if most_s is not None and took_s >= most_s and not self.slow.get(pid) and not kernel.is_traced(pid):
-            logger.error("Worker %d (pid %d) has not begun to serve in %g s: killed", running.worker, pid, most_s)
+            logger.error("%s has not begun to serve in %g s: killed", running.who, most_s)
             yield Hung(pid, now_s)
 
     def _judge(self, running: Running, sight: _Sight, now_s: float) -> Iterator[Fact]:

@@ -94,6 +94,16 @@ connect()
 
 
 @pytest.mark.once
+def test_an_import_for_all_that_hangs(supervised: Start) -> None:
+    server = supervised("--workers=1", "--preload", "--timeout-worker=1.1", "--timeout-start=2.2", app=STUCK)
+    server.wait_for("The process that imports the application .* has been starting for")
+    assert server.process.wait(30) == 3
+    server.end()
+    assert f"main.py:{line_of('time.sleep', STUCK)} in connect" in server.log
+    assert server.log.endswith("loophound: it was killed by SIGKILL while it imported the application\n")
+
+
+@pytest.mark.once
 def test_a_worker_that_hangs_while_it_starts(supervised: Start, tmp_path: Path) -> None:
     server = supervised("--workers=1", "--timeout-worker=1.1", "--timeout-start=3", "--ledger=l.db", app=STUCK)
     server.wait_for("Worker 1 .* has been starting for .* s, and does not serve yet")

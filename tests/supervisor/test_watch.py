@@ -23,6 +23,7 @@ class Worker:
         self.pulse = self
         self.turned_ns, self.thread = 1, 71
         self.state, self.bytes, self.since_s, self.debugged = "S", 0, 1000.0, False
+        self.who = "Worker 1 (pid 71)"
 
 
 @pytest.fixture
