@@ -247,9 +247,9 @@ class Host:
         """It has ended, or has let go of us."""
         self.watched.remove(watched)
         now_ns = time.monotonic_ns()
-        if watched.stands() and not watched.attachment.by_proxy and self._has_ended(watched.descriptors.alive):
-            watched.died(now_ns)
         if not watched.attachment.by_proxy:
+            if watched.stands() and self._has_ended(watched.descriptors.alive):
+                watched.died(now_ns)
             # A supervisor, which waits for it, knows why: a moment later, or has said so by now.
             patience_ns = WORD_NS if self.settings.control >= 0 else 0
             self._unexplained.append((now_ns + patience_ns, watched))

@@ -23,7 +23,7 @@ from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.limit import held_by
 from loophound.detector.machine import ONGOING_NS
-from loophound.detector.records import OtherThread, Stall
+from loophound.detector.records import OtherThread, Request, Stall
 from loophound.detector.report import short, stall_id
 from loophound.detector.syscalls import Wait, wait_of
 from loophound.observer.announce import Announcer, names_of, thread_name
