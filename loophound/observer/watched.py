@@ -338,7 +338,8 @@ class Watched:
             self._machine.slept(now_ns)
             sight.sampled_ns = sight.told_ns = 0
             sight.served, sight.examined = None, False
-        if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, late_ns // 100):
+        rarer_ns = 0 if self.attachment.by_proxy else late_ns // 100  # by proxy there are but a few looks
+        if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, rarer_ns):
             sight.sampled_ns = now_ns
             self._sample(slot, sight)
         if late_ns >= ONGOING_NS:
