@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("loophound.supervisor")
 
 PATIENCE_S = 3.0
+MOST_LOOKS = 6
 DEEPEST = 12  # frames of a thread that are told
 
 Found = dict[str, Any]  # the observer's answer, as loophound.observer.supervise.Observer.diagnose() has it
@@ -84,8 +86,10 @@ class Examiner:
     def examine(self, running: Running, condition: Condition, silent_s: float) -> bool:
         """Write down what the worker does; true when a debugger is at work in it, which excuses it."""
         found = self._observer.diagnose(running.pid, PATIENCE_S) if self._observer is not None else None
-        if not found or not found["stalls"]:  # the watch of it is not loaded yet
-            found = self._from_here(running, running.pulse.turned_ns / 1e9) or found
+        if not found or not found["stalls"] or (condition is Condition.HUNG and not _accuses(found)):
+            # The watch of it is not loaded yet, or has seen too little of it.
+            looks = MOST_LOOKS if condition is Condition.HUNG else 1
+            found = self._from_here(running, running.pulse.turned_ns / 1e9, looks) or found
         if _is_debugged(found):
             return True
         how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
@@ -96,18 +100,24 @@ class Examiner:
 
     def examine_start(self, running: Child, took_s: float) -> bool:
         """The same of a worker that does not serve yet. Only its main thread's stack is a stall's."""
-        found = self._from_here(running, running.since_s)
+        found = self._from_here(running, running.since_s, 1)
         if _is_debugged(found):
             return True
         logger.error("%s has been starting for %.1f s, and does not serve yet", running.who, took_s)
         if found is not None:
+            # A lifespan that waits for something leaves the loop idle: where its tasks wait is not on the stack.
+            found["stalls"] = [stall for stall in found["stalls"] if not _rests(stall)]
             for stall in found["stalls"]:
                 stall["remedy"] = None  # those are for a loop that runs
         self._write_down(running, found)
         return False
 
-    def _from_here(self, running: Child, since_s: float) -> Found | None:
-        """What can be seen of a worker that is not under watch by itself."""
+    def _from_here(self, running: Child, since_s: float, looks: int) -> Found | None:
+        """What can be seen of a worker that is not under watch by itself.
+
+        On a crowded machine a moment may show nothing but that it waits for a CPU, which it has been cleared of:
+        then up to so many looks.
+        """
         who = running.introduction
         if who is None or self._observer is None:
             return None
@@ -115,7 +125,12 @@ class Examiner:
 
         try:
             with introduction.watched(self._observer.attach_at, who, running.pid, running.worker, since_s):
-                return self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
+                found = self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
+                while looks > 1 and not _accuses(found):
+                    looks -= 1
+                    time.sleep(introduction.SAMPLING_S)
+                    found = self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
+                return found
         except (OSError, CalibrationError) as error:
             logger.debug("The stack of %s cannot be read: %s", running.who, error)
             return None
@@ -152,6 +167,15 @@ class Examiner:
                 ledger.start()
                 self._faces.append(ledger)
         return self._faces
+
+
+def _accuses(found: Found | None) -> bool:
+    return found is not None and any(not stall["innocent"] for stall in found["stalls"])
+
+
+def _rests(stall: dict[str, Any]) -> bool:
+    """Whether this is a loop that waits for events."""
+    return str(stall["evidence"]["syscall"]).startswith("epoll") and not any(frame["app"] for frame in stall["stack"])
 
 
 def _is_debugged(found: Found | None) -> bool:

@@ -117,6 +117,15 @@ def test_a_worker_that_hangs_while_it_starts(supervised: Start, tmp_path: Path) 
 
 
 @pytest.mark.once
+def test_a_lifespan_that_waits_is_told_and_is_no_stall(supervised: Start) -> None:
+    app = APP.replace('await send({"type": "lifespan.startup.complete"})', "await asyncio.sleep(600)")
+    server = supervised("--workers=1", "--timeout-worker=1.1", "--ledger=l.db", app=app)
+    server.wait_for("Worker 1 .* thread MainThread .state S, in epoll_")
+    assert "BLOCKED" not in server.log
+    assert server.end() == 0
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_while_a_worker_starts_blames_nobody(supervised: Start, number: int) -> None:
     server = supervised("--workers=1", "--log-level=debug", app=f"print('begun', flush=True){STUCK}")
