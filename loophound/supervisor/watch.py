@@ -73,6 +73,7 @@ class Watch:
                 yield from self._judge(running, sight, now_s)
             if self.config.max_worker_memory is not None:
                 yield from self._weigh(running, sight, self.config.max_worker_memory, now_s)
+        self.looked_s = time.monotonic()  # to examine one takes its time, and makes nobody blind for the others
 
     def look_at_start(self, nursery: Child) -> Iterator[Fact]:
         """The same of the process that imports the application for all."""
