@@ -391,7 +391,7 @@ class Watched:
         """The other threads, when the watchdog has been kept from running: one of them may
         hold the GIL.
         """
-        if time.monotonic_ns() - self._page.ticked_ns < self.attachment.interval_ns * 3:
+        if time.monotonic_ns() - self._page.ticked_ns < self._pace_ns(slot) + self.attachment.interval_ns * 2:
             return ()
         seen = []
         for thread in self._walker.threads(slot.thread_state)[:MOST_OTHER_THREADS]:
