@@ -95,7 +95,7 @@ def _repeat(look: Callable[[], Layout]) -> Layout:
 
 def _layout_of(memory: Readable, thread: Parked, code: dict[str, int], text: dict[str, int]) -> Layout:
     pages = Pages(memory)
-    frames = frame_fields(pages, thread, code["code_start"])
+    frames = frame_fields(pages, thread, code["code_start"], memory)
     states = state_fields(pages, thread, this_thread_state(), threading.get_native_id())
     layout = Layout(**code, **text, **frames, **states, state_turn=turn_place(memory, this_thread_state()))
     _verify(memory, layout, thread)

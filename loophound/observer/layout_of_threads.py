@@ -22,8 +22,8 @@ _CREATED = (0xFE, 0xFD)  # FRAME_CREATED: -2 in 3.11 and 3.12, -3 in 3.13
 _GENERATOR_OWNS = 1  # FRAME_OWNED_BY_GENERATOR, in every version that has it
 
 
-def frame_fields(memory: Readable, thread: Parked, code_start: int) -> dict[str, int]:
-    """The offsets in frames and generators. Raises CalibrationError."""
+def frame_fields(memory: Readable, thread: Parked, code_start: int, live: Readable) -> dict[str, int]:
+    """The offsets in frames and generators; `live` is the memory as it is now. Raises CalibrationError."""
     found = next(_chains(memory, thread), None)
     if found is None:
         raise CalibrationError("this interpreter's frames have a layout that was not recognised")
@@ -53,7 +53,7 @@ def frame_fields(memory: Readable, thread: Parked, code_start: int) -> dict[str,
         "owner_generator": _GENERATOR_OWNS,
         "owner_c_stack": memory.read(shims[0] + owner, 1)[0] if shims else ABSENT,
         "coroutine_frame": in_coroutine,
-        "coroutine_state": _coroutine_state_place(memory, thread, in_coroutine),
+        "coroutine_state": coroutine_state_place(live, thread, in_coroutine),
     }
 
 
@@ -117,12 +117,20 @@ def _stack_top_place(frames: list[bytes], start: int, end: int) -> int:
     raise CalibrationError("the stack top was not found in this interpreter's frames")
 
 
-def _coroutine_state_place(memory: Readable, thread: Parked, end: int) -> int:
-    """The byte that is 0 in a coroutine that runs; in one that has not begun it is -2 or less."""
+def coroutine_state_place(memory: Readable, thread: Parked, end: int) -> int:
+    """The byte that is 0 in a coroutine that runs, -2 or less in one that has not begun, and changes as one ends.
+
+    What lies between the fields is whatever was there before, and may look like any state; but it does not change.
+    """
     running = memory.read(id(thread.coroutine), end)
     waiting = memory.read(id(thread.waiting), end)
+    other = thread.functions[1](thread)
+    before = memory.read(id(other), end)
+    other.close()
+    after = memory.read(id(other), end)
     for place in reversed(range(end)):
-        if running[place] == _EXECUTING and waiting[place] in _CREATED:
+        begins = waiting[place] in _CREATED and before[place] in _CREATED
+        if running[place] == _EXECUTING and begins and after[place] != before[place]:
             return place
     raise CalibrationError("the state of a coroutine was not found in this interpreter's objects")
 

@@ -12,7 +12,9 @@ import pytest
 from loophound.observer import calibrate as calibration
 from loophound.observer.calibrate import CalibrationError, calibrate, this_thread_state
 from loophound.observer.layout import ABSENT, Layout
+from loophound.observer.layout_of_threads import coroutine_state_place
 from loophound.observer.memory import BadAddress, ProcessMemory
+from loophound.observer.parked import parked
 
 
 def test_the_layout_is_the_same_each_time_and_from_any_thread() -> None:
@@ -98,6 +100,27 @@ def test_a_distorted_memory_is_refused(what: int, complaint: str) -> None:
     with pytest.raises(CalibrationError, match=complaint):
         calibrate(memory)
     memory.close()
+
+
+def test_garbage_between_the_fields_is_not_taken_for_the_state_of_a_coroutine() -> None:
+    layout = calibrate()
+    end = layout.coroutine_frame
+    if layout.coroutine_state == end - 1:
+        pytest.skip("in this version nothing lies between the state and the frame")
+
+    class Garbage:
+        """The byte before the frame is as in a coroutine that runs, and in others as in one that has not begun."""
+
+        def read(self, address: int, size: int) -> bytes:
+            content = memory.read(address, size)
+            return content[:-1] + (b"\0" if address == id(thread.coroutine) else b"\xfe")
+
+        def word(self, address: int) -> int:
+            return memory.word(address)
+
+    with open(calibration.MEMORY_PATH, "rb", buffering=0) as file, parked(this_thread_state) as thread:
+        memory = ProcessMemory(file.fileno())
+        assert coroutine_state_place(Garbage(), thread, end) == layout.coroutine_state
 
 
 def test_other_interpreters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
