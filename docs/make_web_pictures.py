@@ -5,6 +5,7 @@ python -m docs.make_web_pictures, with Chromium installed; takes a minute and a 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -23,6 +24,11 @@ LOADED_S = 50.0
 DETAIL = "document.querySelector('#culprits .open').click()"
 OPENED = "!!document.querySelector('#detail[open]')"
 SAME_PORT = "(about => about.textContent = about.textContent.replace(':%d', ':8000'))(document.querySelector('#about'))"
+PLACE = PICTURES.parents[1]
+HIDE_PLACE = """place => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.nodeValue = texts.currentNode.nodeValue.replaceAll(place, '/srv');
+}"""
 BLOCKED = "/BLOCKED 1\\.[0-9]+ s by services.py:21/.test(document.querySelector('#verdict').textContent)"
 
 
@@ -32,7 +38,7 @@ def main() -> None:
         shoot(page, "web-page", (1280, 1300), port)
         shoot(page, "web-dark", (1280, 1300), port, dark=True)
         shoot(page, "web-detail", (1280, 1000), port, detail=True)
-        shoot(page, "web-phone", (390, 1500), port)
+        shoot(page, "web-phone", (390, 1400), port)
 
 
 def shoot(page: str, name: str, size: tuple[int, int], port: int, *, dark: bool = False, detail: bool = False) -> None:
@@ -47,6 +53,7 @@ def shoot(page: str, name: str, size: tuple[int, int], port: int, *, dark: bool 
             threading.Thread(target=fetch, args=(port, *LONG_BLOCKER), daemon=True).start()
             browser.wait_for(BLOCKED)
         browser.evaluate(SAME_PORT % port)
+        browser.evaluate(f"({HIDE_PLACE})({json.dumps(str(PLACE))})")
         browser.screenshot(PICTURES / f"{name}.png")
         assert browser.complaints == []
 

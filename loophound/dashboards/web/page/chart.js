@@ -6,7 +6,7 @@ import { duration } from "./words.js";
 const LEAST_S = 0.0001;
 const TICKS_S = [0.0001, 0.001, 0.01, 0.1, 1, 10, 100];
 // Told apart by dashes as well as by colour.
-const STROKES = [["#2f6fde"], ["#d9822b", [8, 4]], ["#1a9e77", [2, 3]], ["#9b59d0", [10, 3, 2, 3]]];
+const STROKES = [["--blue"], ["--orange", [8, 4]], ["--fine", [2, 3]], ["--violet", [10, 3, 2, 3]]];
 const HEIGHT_PX = 220;
 
 export class LagChart {
@@ -34,7 +34,8 @@ export class LagChart {
     const grid = { stroke: style.getPropertyValue("--line").trim(), width: 1 };
     const several = new Set(loops.map((loop) => loop.worker)).size > 1;
     const series = loops.map((loop, index) => {
-      const [stroke, dash] = STROKES[index % STROKES.length];
+      const [colour, dash] = STROKES[index % STROKES.length];
+      const stroke = style.getPropertyValue(colour).trim();
       return { label: several ? `worker ${loop.worker} ${loop.thread}` : loop.thread, stroke, dash, width: 1.5, spanGaps: true,
         points: { show: false }, value: (_, lag) => duration(lag) };
     });
@@ -46,7 +47,7 @@ export class LagChart {
       legend: { show: loops.length > 1, live: true },
       scales: { x: { time: false, range: () => [-WINDOW_S, 0] }, y: { distr: 3, range: (_, low, high) => [LEAST_S, Math.max(1, high || 1) * 1.2] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "now" : `${tick} s`)) },
+        { ...axis, size: 30, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "now" : `${tick} s`)) },
         { ...axis, size: 64, splits: (_, __, low, high) => TICKS_S.filter((tick) => tick >= low && tick <= high), filter: (_, ticks) => ticks,
           values: (_, ticks) => ticks.map((tick) => (tick < 0.001 ? "0.1 ms" : tick < 1 ? `${Math.round(tick * 1000)} ms` : `${tick} s`)) },
       ],

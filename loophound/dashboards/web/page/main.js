@@ -24,9 +24,9 @@ const loops = new Table(byId("loops"), [
   { name: "state", text: (loop) => verdict(loop, model.lasts(loop)), tint: (loop) => (loop.state === "blocked" ? "guilty" : ["stopped", "starved", "gone"].includes(loop.state) ? "innocent" : "") },
   { name: "lag now", text: (loop) => duration(loop.lag), kind: "number" },
   { name: "p50", text: (loop) => duration(figures(loop).lag_p50_s), kind: "number wide" },
-  { name: "p99", text: (loop) => duration(figures(loop).lag_p99_s), kind: "number" },
-  { name: "max", text: (loop) => duration(figures(loop).lag_max_s), kind: "number" },
-  { name: "busy", text: (loop) => share(figures(loop).utilisation), kind: "number" },
+  { name: "p99", text: (loop) => duration(figures(loop).lag_p99_s), kind: "number wide" },
+  { name: "max", text: (loop) => duration(figures(loop).lag_max_s), kind: "number wide" },
+  { name: "busy", text: (loop) => share(figures(loop).utilisation), kind: "number wide" },
 ], { key: (loop) => `${loop.worker} ${loop.thread}`, empty: "No loop runs." });
 
 let longest = 1;
@@ -35,7 +35,7 @@ const culprits = new Table(byId("culprits"), [
   { name: "cause", text: (group) => group.cause, kind: "whole" },
   { name: "count", text: (group) => number(group.count), value: (group) => group.count, kind: "number" },
   { name: "total", text: (group) => duration(group.total_s), value: (group) => group.total_s, kind: "number" },
-  { name: "worst", text: (group) => duration(group.worst_s), value: (group) => group.worst_s, kind: "number" },
+  { name: "worst", text: (group) => duration(group.worst_s), value: (group) => group.worst_s, kind: "number wide" },
   { name: "victims", text: (group) => number(group.victims), value: (group) => group.victims, kind: "number wide" },
   { name: "last seen", text: (group) => clock(group.last_seen), value: (group) => Date.parse(group.last_seen), kind: "number wide" },
 ], { sortBy: "total", key: (group) => group.fingerprint, empty: "Nothing has blocked a loop." });
@@ -49,11 +49,11 @@ const stalls = new Table(byId("stalls"), [
 ], { key: (stall) => stall.id, empty: "None yet.", most: 12 });
 
 const calls = new Table(byId("calls"), [
-  { name: "call", text: (row) => row.call, kind: "whole" },
+  { name: "call", text: (row) => row.call },
   { name: "by", text: (row) => place(row.caller) },
   { name: "count", text: (row) => number(row.count), value: (row) => row.count, kind: "number" },
   { name: "worst", text: (row) => duration(row.worst_s), value: (row) => row.worst_s, kind: "number" },
-  { name: "remedy", text: (row) => row.latest.remedy || "", kind: "wide" },
+  { name: "remedy", text: (row) => (row.latest.remedy || "").split("; or ")[0], kind: "wide" }, // the first; a stall has them all
 ], { sortBy: "count", key: (row) => `${row.call} ${row.caller ? row.caller.file + row.caller.line : ""}`, empty: "None." , most: 20 });
 
 const routes = new Table(byId("routes"), [
