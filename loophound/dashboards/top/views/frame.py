@@ -88,7 +88,7 @@ def footer(scene: Scene, width: int) -> Text:
     if interface.mode is Mode.WRITE:
         spans += [("write  ", NOTICE), (" ", "")]
     used = sum(len(text) for text, _ in (*spans, *end))
-    for binding in _in_footer(BINDINGS[interface.mode]):
+    for binding in _in_footer(BINDINGS[interface.mode], width - used):
         gap = "  " if spans[-1][1] == DIM else ""
         used += len(gap) + len(binding.shown) + len(binding.short) + 1
         if used > width:
@@ -97,8 +97,12 @@ def footer(scene: Scene, width: int) -> Text:
     return line(spans, width, look, end)
 
 
-def _in_footer(bindings: Sequence[Binding]) -> list[Binding]:
-    return [binding for binding in bindings if binding.short]
+def _in_footer(bindings: Sequence[Binding], room: int) -> list[Binding]:
+    """Those that there is room for; the last two, help and the way out, before others."""
+    shown = [binding for binding in bindings if binding.short]
+    while len(shown) > 2 and sum(len(one.shown) + len(one.short) + 3 for one in shown) > room:
+        del shown[-3]
+    return shown
 
 
 def _too_small(scene: Scene, width: int, height: int) -> list[Text]:
