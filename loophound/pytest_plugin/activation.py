@@ -31,4 +31,4 @@ def flag_calls(config: pytest.Config) -> None:
     guard = CallGuard(config, raises=raises, limit_ms=DEFAULT_THRESHOLD_MS, allowances=read_allowances(config.rootpath))
     config.pluginmanager.register(guard, "loophound-calls")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(CallGathering(), CALL_GATHERING)
+        config.pluginmanager.register(CallGathering(config.rootpath), CALL_GATHERING)

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from loophound.detector.adapters.loops import LoopWatch
 from loophound.detector.adapters.trio_runs import TrioRun
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import BlockingCall
+from loophound.pytest_plugin.annotations import annotates, of_calls, workspace
 from loophound.pytest_plugin.markers import rules_of
 
 REPORTED = "loophound_calls"  # the attribute of a report that carries the calls of its phase
@@ -131,7 +133,8 @@ class CallGuard:
 class CallGathering:
     """All flagged calls of a run, wherever its tests ran."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self.calls: list[tuple[str, BlockingCall]] = []
 
     def to_list(self) -> list[dict[str, Any]]:
@@ -145,6 +148,10 @@ class CallGathering:
         if self.calls:
             terminalreporter.write_sep("=", "blocking calls")
             for text in call_table(self.calls):
+                terminalreporter.write_line(text)
+        if annotates():
+            calls = [call for _, call in self.calls]
+            for text in of_calls(calls, workspace(self._root)):
                 terminalreporter.write_line(text)
 
 

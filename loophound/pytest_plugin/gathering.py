@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from loophound.detector.allowances import Allowance
-from loophound.pytest_plugin.annotations import annotation
+from loophound.pytest_plugin.annotations import annotates, of_stalls, workspace
 from loophound.pytest_plugin.baseline import Baseline
 from loophound.pytest_plugin.settings import Settings
 from loophound.pytest_plugin.text import full_text, table
@@ -114,11 +113,9 @@ class Gathering:
                     write(full_text(judged, sources), yellow=True)
         for note in notes:
             write(note, yellow=True)
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            for judged in self._stalls:
-                line = annotation(judged, self._config.rootpath)
-                if line:
-                    write(line)
+        if annotates():
+            for line in of_stalls(self._stalls, workspace(self._config.rootpath)):
+                write(line)
 
     def _notes(self) -> Iterator[str]:
         for name, processes in self._unused.items():

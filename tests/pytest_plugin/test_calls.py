@@ -14,7 +14,11 @@ pytestmark = pytest.mark.slow
 NO_STALLS = "--fail-on-stall=30000"  # the calls are short, and stalls are tested elsewhere
 
 
-def test_each_call_is_flagged_at_its_line_and_no_other(pytester: pytest.Pytester) -> None:
+def test_each_call_is_flagged_at_its_line_and_no_other(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(pytester.path))
     source, expected = suite("calls")
     reported = start(pytester, "reported", source, NO_STALLS, "--flag-blocking-calls=report", "--junitxml=junit.xml")
     options = (NO_STALLS, "--flag-blocking-calls=raise", "-p", "xdist", "-n2", "-W", "ignore")
@@ -26,12 +30,14 @@ def test_each_call_is_flagged_at_its_line_and_no_other(pytester: pytest.Pytester
         if name == "reported":
             assert (outcome.returned, outcome.counts["passed"]) == (0, 12)
             assert all(told["call"]["duration_s"] >= 0.005 for told in outcome.calls)
+            outcome.match("::warning file=reported/test_reported.py,line=*::CALL time.sleep * ms · *")
         else:
             assert (outcome.counts["failed"], outcome.counts["errors"], outcome.counts["passed"]) == (5, 1, 6)
             assert {told["call"]["duration_s"] for told in outcome.calls} == {None}
             outcome.match("E *BlockingCallError: time.sleep() would block the event loop, at test_raised.py:*")
             outcome.match("refused, and the error did not reach the test:")
             outcome.match("CALL time.sleep* · refused · test_raised.py:*")
+            outcome.match("::error file=raised/test_raised.py,line=*::CALL time.sleep* · refused · *")
     properties = ElementTree.parse(pytester.path / "reported/junit.xml").iter("property")
     assert [property.get("name") for property in properties] == ["blocking_call"] * 6
 

@@ -40,6 +40,7 @@ def test_allowed():
 
 def test_what_a_run_writes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     outcome = guarded(pytester, BLOCKING + OF_ITS_OWN, "--junitxml=junit.xml", "--stall-report=full", "-ra")
     assert (outcome.counts["failed"], outcome.counts["passed"]) == (2, 1)
     outcome.match(

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from loophound.detector.records import Cause, Evidence
-from loophound.pytest_plugin.annotations import annotation
+from loophound.pytest_plugin.annotations import of_calls, of_stalls, workspace
 from loophound.pytest_plugin.baseline import Baseline
 from loophound.pytest_plugin.guard import plain_name
 from loophound.pytest_plugin.markers import Rules
 from loophound.pytest_plugin.timeline import LiveFixture, Step, Timeline
 from loophound.pytest_plugin.verdict import Judge, Judged, Verdict
 from loophound.pytest_plugin.watch import Run, Sighting
-from tests.stalls import stall
+from tests.stalls import blocking_call, stall
 
 S = 1_000_000_000
 RULES = Rules(100)
@@ -129,11 +129,31 @@ def test_the_baseline_keeps_what_was_not_run(tmp_path: Path) -> None:
 
 
 def test_an_annotation_escapes_what_would_end_it() -> None:
-    told = judged(seen(remedy="use 100 %\nof it"))
-    line = annotation(told, Path("/srv"))
+    [line] = of_stalls([judged(seen(remedy="use 100 %\nof it"))], Path("/srv"))
     assert line.startswith("::error file=app/main.py,line=44,title=Event loop blocked::BLOCKED 312 ms")
     assert line.endswith("use 100 %25%0Aof it")
-    assert annotation(judged(seen(), Rules(100, "it is old")), Path("/srv")) == ""
+
+
+def test_each_line_is_annotated_once_and_only_what_somebody_has_to_see_to() -> None:
+    known, allowed = judged(seen(), known=("c0ffee12",)), judged(seen(), Rules(100, "it is old"))
+    twice = [judged(seen()), judged(seen(duration_s=0.5)), judged(seen(culprit=None))]
+    failed, warned = of_stalls([*twice, known, allowed], Path("/srv/app"))
+    assert failed.startswith("::error file=main.py,line=44,title=Event loop blocked::BLOCKED 500 ms")
+    assert warned.startswith("::warning file=main.py,line=44,title=Event loop blocked::BLOCKED 312 ms")
+
+
+def test_a_refused_call_is_an_error_and_one_that_happened_a_warning() -> None:
+    calls = [blocking_call(), blocking_call(duration_s=0.5), blocking_call(duration_s=None), blocking_call(caller=None)]
+    assert [line.partition(" · requests")[0][:60] for line in of_calls(calls, Path("/srv"))] == [
+        "::warning file=app/main.py,line=44,title=Blocking call on th",
+        "::error file=app/main.py,line=44,title=Blocking call on the ",
+    ]
+    assert "CALL requests.get (tcp 127.0.0.1:5432) · 500 ms" in of_calls(calls, Path("/srv"))[0]
+
+
+def test_the_names_of_files_are_relative_to_the_workspace() -> None:
+    assert workspace(Path("/srv/app"), {"GITHUB_WORKSPACE": "/srv"}) == Path("/srv")
+    assert workspace(Path("/srv/app"), {}) == Path("/srv/app")
 
 
 def test_pytests_own_fixtures_go_by_the_names_that_people_wrote() -> None:
