@@ -3,8 +3,9 @@
     python benchmarks/real_suites.py DIRECTORY starlette httpx [--pairs 3]
 
 Into DIRECTORY, which is to lie outside of the repository, go a virtual environment and each project's sdist
-from PyPI. Each suite runs with the plugin and without, in turn: the first pair is not timed (it compiles and
-caches), of the others the medians of the ratios are told, of the run's time and of the CPU time of pytest.
+from PyPI; both are kept for the next time. Each suite runs with the plugin and without, in pairs of which every
+second one begins with the plugin. The first pair is not timed (it compiles and caches), of the others the medians
+of the ratios are told, of the run's time and of the CPU time of pytest.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import subprocess
 import sys
 import time
 import venv
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import click
+from machine import describe
 
 LIMIT_MS = 200
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -49,17 +52,22 @@ def main() -> None:
     directory = arguments.directory.resolve()
     if directory.is_relative_to(REPOSITORY):
         parser.error("DIRECTORY is to lie outside of the repository")
+    directory.mkdir(parents=True, exist_ok=True)
     python = environment(directory, arguments.projects)
+    click.echo(describe())
     for project in arguments.projects:
         compare(python, source(directory, python, project), project, arguments.pairs)
 
 
 def environment(directory: Path, projects: list[str]) -> Path:
-    python = directory / "venv/bin/python"
+    python, stamp = directory / "venv/bin/python", directory / f"venv/{'-'.join(projects)}"
+    if stamp.exists():
+        return python
     if not python.exists():
         venv.create(directory / "venv", with_pip=True)
     needs = {need for project in projects for need in NEEDS[project]}
     pip(python, "install", "pytest", "anyio", "trio", "uvloop", "--editable", str(REPOSITORY), *sorted(needs))
+    stamp.touch()
     return python
 
 
@@ -80,23 +88,26 @@ def pip(python: Path, *arguments: str) -> None:
 
 def compare(python: Path, directory: Path, project: str, pairs: int) -> None:
     guard = [f"--fail-on-stall={LIMIT_MS}", "--stall-json=stalls.json"]
-    without, guarded = [], []
-    for _ in range(1 + pairs):
-        without.append(run(python, directory, project, ["-p", "no:loophound"]))
-        guarded.append(run(python, directory, project, guard))
-    changed = {
-        test: f"{without[-1].outcomes.get(test, 'not run')} -> {guarded[-1].outcomes.get(test, 'not run')}"
-        for test in without[-1].outcomes.keys() | guarded[-1].outcomes.keys()
-        if without[-1].outcomes.get(test) != guarded[-1].outcomes.get(test)
-    }
-    click.echo(f"{directory.name}: {len(guarded[-1].outcomes)} tests, of which {len(changed)} came out otherwise")
-    for test, how in sorted(changed.items()):
-        click.echo(f"  {test}: {how}")
+    options = {"without": ["-p", "no:loophound"], "guarded": guard}
+    runs: dict[str, list[Run]] = {"without": [], "guarded": []}
+    for number in range(1 + pairs):
+        for name in sorted(options, reverse=number % 2 == 0):
+            runs[name].append(run(python, directory, project, options[name]))
+    without, guarded = runs.values()
+    seen = {name: [run.outcomes for run in each] for name, each in runs.items()}
+    tests = {test for each in seen.values() for outcomes in each for test in outcomes}
+    came = {test: {name: {each.get(test, "not run") for each in seen[name]} for name in seen} for test in tests}
+    changed = {test: outcomes for test, outcomes in came.items() if outcomes["without"] != outcomes["guarded"]}
+    counts = Counter(guarded[-1].outcomes.values())
+    click.echo(f"{directory.name}: {', '.join(f'{count} {outcome}' for outcome, count in counts.most_common())}")
+    click.echo(f"  {len(changed)} tests came out otherwise with the plugin than without, in {1 + pairs} runs each")
+    for test, outcomes in sorted(changed.items()):
+        click.echo(f"  {test}: {outcomes['without']} -> {outcomes['guarded']}")
     for told in json.loads((directory / "stalls.json").read_text())["stalls"]:
         stall, culprit = told["stall"], told["stall"]["culprit"] or {"file": "-", "line": 0}
         what = f"{told['verdict']}: {stall['duration_s'] * 1000:.0f} ms, {stall['cause']}"
         click.echo(f"  {what} {culprit['file']}:{culprit['line']} {told['test']} {told['why']}")
-    for name in ("wall_s", "cpu_s"):
+    for name in ("wall_s", "cpu_s") if pairs else ():
         ratios = [getattr(on, name) / getattr(off, name) for on, off in zip(guarded[1:], without[1:], strict=True)]
         base_s = statistics.median(getattr(off, name) for off in without[1:])
         shown = " ".join(f"{ratio:.3f}" for ratio in sorted(ratios))

@@ -83,11 +83,14 @@ def test_no_good_test_fails(pytester: pytest.Pytester) -> None:
         assert outcome.returned == 0, "\n".join(outcome.lines)
     assert sum(outcome.counts["passed"] for outcome in outcomes.values()) >= 45
     assert loops.counts["skipped"] == allowed.counts["xfailed"] == 1
-    assert {told["stall"]["cause"] for told in loops.told("test_stopped")} == {"suspended"}
-    assert [told["verdict"] for told in loops.stalls if not told["test"]] == ["elsewhere"]
+    # On a crowded machine there may be more of them, and the machine may be what most of one was spent on.
+    assert {told["stall"]["cause"] for told in loops.told("test_stopped")} - {"starved"} == {"suspended"}
+    outside = [told["verdict"] for told in loops.stalls if not told["test"]]
+    assert [verdict for verdict in outside if verdict != "innocent"] == ["elsewhere"]
     for told in (allowed.told("test_allowed"), allowed.told("test_allowed_class"), trio.told("test_allowed")):
-        assert [one["verdict"] for one in told] == ["allowed"]
-    assert allowed.told("test_allowed_block") == []
+        assert told
+        assert {one["verdict"] for one in told} <= {"allowed", "innocent"}
+    assert [told for told in allowed.told("test_allowed_block") if told["verdict"] != "innocent"] == []
 
 
 def test_workers_of_xdist_report_to_the_controller(pytester: pytest.Pytester) -> None:
