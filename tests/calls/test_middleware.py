@@ -35,6 +35,8 @@ with warnings.catch_warnings():  # newer versions of Starlette would rather have
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
+# A process with all the tests in it has far more objects to go through than an application.
+pytestmark = pytest.mark.allow_blocking(reason="stand-ins are put around calls, and taken away again, while loops run")
 SHORT_S = 0.005
 
 

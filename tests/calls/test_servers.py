@@ -22,6 +22,7 @@ from loophound import BlockingCall
 from tests.calls.planted import app as _  # noqa: F401 - plants them
 from tests.calls.planted.base import calls, innocent, planted
 
+pytestmark = pytest.mark.allow_blocking(reason="stand-ins are put around calls, and taken away again, while loops run")
 APP = "tests.calls.planted.app:make"
 ROOT = Path(__file__).parents[2]
 INNOCENT = ("twin", "thread", "short")

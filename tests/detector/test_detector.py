@@ -97,7 +97,7 @@ def test_a_watchdog_that_fails_says_so_once_and_goes_on(
     account = Watchdog._account
 
     def fail(self: Watchdog, watch: Watch) -> None:
-        if len(failures) < 3:
+        if self is made._watchdog and len(failures) < 3:  # not of a guard of this suite
             failures.append(watch)
             raise RuntimeError("it broke")
         account(self, watch)
@@ -111,7 +111,7 @@ def test_a_watchdog_that_fails_says_so_once_and_goes_on(
         await asyncio.sleep(0.3)
 
     stalls: list[Stall] = []
-    with detector(on_stall=stalls.append):
+    with detector(on_stall=stalls.append) as made:
         asyncio.run(main())
     assert [stall.cause for stall in stalls] == [Cause.SLEEP]
     assert [record.message for record in caplog.records if "watchdog" in record.message] == [

@@ -20,7 +20,10 @@ from loophound.detector.records import Cause, Stall
 from loophound.errors import ConfigError, StallLimitExceeded, exceeds_stall_limit
 from tests.detector.conftest import Runner
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="signals and /proc"),
+    pytest.mark.allow_blocking(reason="what blocks here is planted, to be interrupted"),
+]
 
 LIMIT_S = 0.3
 LONG_S = 20.0  # nothing blocks for so long here, or the test takes its time and fails

@@ -30,7 +30,10 @@ from loophound.detector.detector import Detector
 from loophound.detector.records import Cause, Stall
 from tests.detector.conftest import Runner
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc"),
+    pytest.mark.allow_blocking(reason="what blocks here is planted for a detector of the tests' own"),
+]
 
 BLOCKED_S = 0.3
 PATIENCE_S = 5.0
