@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from loophound.detector.frames import CodeFrame
+from loophound.detector.frames import STAND_IN, CodeFrame
 
 PACKAGE_DIRECTORIES = ("/site-packages/", "/dist-packages/")
 DEBUGGERS = ("/pdb.py", "/bdb.py", "/ipdb/", "/debugpy/", "/pydevd", "/_pydevd_bundle/", "/pudb/", "/remote_pdb.py")
@@ -93,6 +93,11 @@ LOOP_MACHINERY = ("/asyncio/", "/selectors.py")
 def is_of_the_loop(file: str) -> bool:
     """Whether asyncio runs this between callbacks."""
     return any(part in file for part in LOOP_MACHINERY)
+
+
+def is_at_rest(files: Iterable[str]) -> bool:
+    """Whether these files, above where callbacks run, are a loop's wait for events: a stand-in may lie around it."""
+    return all(is_of_the_loop(file) or file.endswith(STAND_IN) for file in files)
 
 
 def is_importing(frames: Sequence[CodeFrame], base: int) -> bool:

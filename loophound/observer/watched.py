@@ -18,7 +18,7 @@ from typing import Any
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.signals import send_to_thread
 from loophound.detector.adapters.sleep import MachineSleep
-from loophound.detector.blame import is_debugging, is_of_the_loop
+from loophound.detector.blame import is_at_rest, is_debugging
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.limit import held_by
@@ -479,4 +479,4 @@ def is_idle(walk: Walk, base: int, kind: int) -> bool:
     caller = CALLERS.get(kind)
     if caller is None or walk.frames[base - 1].function == caller:
         return False
-    return kind == ON_TRIO or all(is_of_the_loop(frame.file) for frame in walk.frames[base:])
+    return kind == ON_TRIO or is_at_rest(frame.file for frame in walk.frames[base:])

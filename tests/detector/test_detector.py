@@ -64,9 +64,13 @@ def test_a_record_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Pa
     assert patched() == before
 
 
+def descriptors_in_use() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 def test_starting_and_stopping_twice_leaves_nothing_behind() -> None:
     threads, callbacks, before = threading.active_count(), list(gc.callbacks), patched()
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = descriptors_in_use()
     made = detector()
     for _ in range(2):
         made.start()
@@ -76,18 +80,18 @@ def test_starting_and_stopping_twice_leaves_nothing_behind() -> None:
         made.stop()
     assert eventually(lambda: threading.active_count() == threads)
     assert gc.callbacks == callbacks
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert eventually(lambda: descriptors_in_use() <= descriptors)  # this suite's guard has some, now and then
     assert patched() == before
 
 
 def test_the_descriptors_of_the_observer_are_given_back() -> None:
     gc.collect()
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = descriptors_in_use()
     for _ in range(3):
         with Detector(observer=True):
             pass
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert eventually(lambda: descriptors_in_use() <= descriptors)
 
 
 def test_a_watchdog_that_fails_says_so_once_and_goes_on(

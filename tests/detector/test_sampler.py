@@ -14,10 +14,15 @@ from types import CodeType
 
 import pytest
 
+from loophound.calls.patching import patches
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.sampler import MOST_FRAMES, Sampler, stack_of
 from loophound.detector.facts import Sampled, Source
+from loophound.detector.frames import STAND_IN, CodeFrame
+from loophound.observer.page import ON_ASYNCIO
+from loophound.observer.walk import Walk
+from loophound.observer.watched import is_idle
 from tests.detector.conftest import Runner
 
 
@@ -164,7 +169,19 @@ def test_a_sample_of_a_running_task(run: Runner) -> None:
     run(main())
 
 
-def test_a_loop_at_rest_is_idle(run: Runner) -> None:
+@pytest.fixture(params=["as it is", "while calls are flagged"])
+def stand_ins(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One lies around the selector's own wait."""
+    if request.param == "as it is":
+        yield
+        return
+    user = object()
+    patches.use(user)
+    yield
+    patches.leave(user)
+
+
+def test_a_loop_at_rest_is_idle(run: Runner, stand_ins: None) -> None:
     async def main() -> list[bool]:
         watched = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=10**8, slot=None)
         watched.ask(time.monotonic_ns())
@@ -187,6 +204,22 @@ def test_a_loop_at_rest_is_idle(run: Runner) -> None:
         return idle
 
     assert sum(run(main())) >= 40
+
+
+RUN_ONCE = CodeFrame("/usr/lib/python3.11/asyncio/base_events.py", 1884, "BaseEventLoop._run_once")
+SELECT = CodeFrame("/usr/lib/python3.11/selectors.py", 468, "EpollSelector.select")
+CALLBACK = CodeFrame("/usr/lib/python3.11/asyncio/events.py", 80, "Handle._run")
+AROUND = CodeFrame(f"/usr/lib{STAND_IN}", 100, "call")
+
+
+@pytest.mark.parametrize(
+    ("frames", "idle"), [((RUN_ONCE, SELECT, AROUND), True), ((RUN_ONCE, CALLBACK, AROUND), False)], ids=str
+)
+def test_from_outside_too_a_stand_in_around_its_wait_makes_no_loop_busy(
+    frames: tuple[CodeFrame, ...], idle: bool
+) -> None:
+    walk = Walk(frames=frames, owners=(0,) * 3, addresses=(0,) * 3, native_id=1)
+    assert is_idle(walk, 2, ON_ASYNCIO) is idle
 
 
 def test_other_threads_are_sampled_with_their_cpu_time(run: Runner) -> None:

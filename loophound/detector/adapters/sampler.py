@@ -17,7 +17,7 @@ from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.work import work_of
-from loophound.detector.blame import is_of_the_loop
+from loophound.detector.blame import is_at_rest
 from loophound.detector.facts import Sampled, Source, ThreadSampled, Waiting
 from loophound.detector.frames import CodeFrame
 from loophound.detector.syscalls import Wait, wait_of
@@ -147,7 +147,7 @@ def _is_idle(stack: list[Place], watched: WatchedLoop) -> bool:
         return not (watched.runs_callbacks_at(len(stack)) and stack[-1][0] is watched.machinery)
     if watched.machinery is None or stack[watched.base - 1][0] is watched.machinery:
         return False
-    return watched.may_be_a_guest or all(is_of_the_loop(code.co_filename) for code, _ in stack[watched.base :])
+    return watched.may_be_a_guest or is_at_rest(code.co_filename for code, _ in stack[watched.base :])
 
 
 def sleeps_in_c(waiting: Waiting | None) -> bool:
