@@ -10,8 +10,8 @@ Takes three to four minutes.
 
 A process and its observer share one core. Where a thread beside the loop's wakes a second virtual core, the guest's
 clocks charge what the host takes to give it to whoever runs: 16 to 19 % with any watching thread, pyleak's and ours
-alike, measured on a virtual machine with nothing else to do. For the same reason an idle process is shown beside threads
-that do nothing but sleep, and wake as often.
+alike, measured on a virtual machine with nothing else to do. For the same reason an idle process is shown beside
+threads that do nothing but sleep, and wake as often.
 """
 
 from __future__ import annotations

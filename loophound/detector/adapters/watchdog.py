@@ -40,7 +40,7 @@ STOPPING_S = 2.0
 THOROUGH_EVERY = 5  # ticks
 FEW_SAMPLES = 8
 MOST_STATS = 64
-MOST_RESTS = 8
+MOST_RESTS = 16
 WAITS_FOR_EVENTS = frozenset({"epoll_wait", "epoll_pwait", "epoll_pwait2"})
 
 
