@@ -141,7 +141,11 @@ def _bind_anew(method: Any) -> Any:
 
 
 def _bind_as_before(method: Any) -> Any:
-    point = point_of(method.__func__) if type(method) is MethodType else None
+    """The original, bound as this stand-in is."""
+    # A method may be bound to any callable; only of a function it is known that to look at it does nothing.
+    if type(method) is not MethodType or type(method.__func__) is not FunctionType:
+        return None
+    point = point_of(method.__func__)
     if point is None or isinstance(method.__self__, type):
         return None
     return getattr(method.__self__, point.name, None)  # its class has the original again
