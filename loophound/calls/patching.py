@@ -15,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from loophound.calls import references
@@ -129,7 +129,7 @@ class Patches:
 
 def _bind_anew(method: Any) -> Any:
     """The stand-in, bound as this method of a type of C was before: `execute = connection.execute`."""
-    if type(method) is not BuiltinMethodType or method.__name__ not in _NAMES_IN_C:
+    if type(method) not in references.BOUND_IN_C or method.__name__ not in _NAMES_IN_C:
         return None
     bound_to = method.__self__
     for base in type(bound_to).__mro__:

@@ -25,7 +25,8 @@ LEFT_ALONE = ("posix", "nt", "_io", "_thread", "_queue", "_frozen_importlib", "_
 LEFT_ALONE_BELOW = ("importlib.", "loophound.", "coverage.", "_pydev", "pydev", "debugpy.", "blockbuster.")
 STEP = 200  # objects that are asked at once: some 0.1 ms
 MOST_PARTS = 10_000  # what has more is data, and no table of functions
-BOUND = (BuiltinMethodType, MethodType)
+BOUND_IN_C = (BuiltinMethodType, *BuiltinMethodType.__subclasses__())  # "builtin_method", which knows its class
+BOUND = (*BOUND_IN_C, MethodType)
 ASKED = (
     object, dict, list, tuple, set, frozenset, deque, CellType, FunctionType, MethodType, partial, staticmethod,
     classmethod, property, Generic, Protocol,

@@ -123,8 +123,9 @@ def test_methods_bound_early_are_seen_and_put_back() -> None:
     with closing(sqlite3.connect(":memory:")) as database, open(__file__, "rb", buffering=0) as file:
         bound.update(execute=database.execute, read=file.read)
         before = [type(method) for method in bound.values()]
+        assert types.MethodType not in before
         calls = flagged(handler)
-        assert [type(method) for method in bound.values()] == before == [types.BuiltinMethodType] * 2
+        assert [type(method) for method in bound.values()] == before
         bound.clear()
     assert [call.call for call in calls] == ["sqlite3.Connection.execute", "io.FileIO.read"]
 
@@ -141,10 +142,9 @@ def test_reading_by_iteration_is_seen() -> None:
 
     calls = flagged(handler)
     first = handler.__code__.co_firstlineno
-    assert {(call.call, call.caller.line - first) for call in calls if call.caller is not None} == {
-        ("io.BufferedReader.read1", 4),
-        ("io.FileIO.readinto", 6),
-    }
+    seen = {(call.call, call.caller.line - first) for call in calls if call.caller is not None}
+    assert {line for _, line in seen} == {4, 6}
+    assert seen >= {("io.BufferedReader.read1", 4)}  # of bytes, each Python reads in its own way
 
 
 @pytest.mark.parametrize("name", EARLY)
