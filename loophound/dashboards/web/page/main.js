@@ -21,7 +21,7 @@ const most = (rows, value) => Math.max(1e-9, ...rows.map(value));
 const loops = new Table(byId("loops"), [
   { name: "worker", text: (loop) => `${loop.worker} · pid ${model.workers.get(loop.worker)?.pid ?? "?"}`, kind: "whole" },
   { name: "loop", text: (loop) => `${loop.thread} · ${loop.kind || ""}`, kind: "wide" },
-  { name: "state", text: (loop) => verdict(loop, model.lasts(loop)), tint: (loop) => (loop.state === "blocked" ? "guilty" : ["stopped", "starved", "gone"].includes(loop.state) ? "innocent" : "") },
+  { name: "state", kind: "long", text: (loop) => verdict(loop, model.lasts(loop)), tint: (loop) => (loop.state === "blocked" ? "guilty" : ["stopped", "starved", "gone"].includes(loop.state) ? "innocent" : "") },
   { name: "lag now", text: (loop) => duration(loop.lag), kind: "number" },
   { name: "p50", text: (loop) => duration(figures(loop).lag_p50_s), kind: "number wide" },
   { name: "p99", text: (loop) => duration(figures(loop).lag_p99_s), kind: "number wide" },
@@ -57,7 +57,7 @@ const calls = new Table(byId("calls"), [
 ], { sortBy: "count", key: (row) => `${row.call} ${row.caller ? row.caller.file + row.caller.line : ""}`, empty: "None." , most: 20 });
 
 const routes = new Table(byId("routes"), [
-  { name: "route", text: (row) => row.route },
+  { name: "route", text: (row) => row.route, kind: "long" },
   { name: "count", text: (row) => number(row.count), value: (row) => row.count, kind: "number" },
   { name: "p50", text: (row) => duration(row.count ? row.p50_s : null), value: (row) => row.p50_s, kind: "number wide" },
   { name: "p99", text: (row) => duration(row.count ? row.p99_s : null), value: (row) => row.p99_s, kind: "number" },
