@@ -35,8 +35,8 @@ BLOCKED = "/BLOCKED 1\\.[0-9]+ s by services.py:21/.test(document.querySelector(
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as (port, page), loaded(port):
         time.sleep(LOADED_S)
-        shoot(page, "web-page", (1280, 1300), port)
-        shoot(page, "web-dark", (1280, 1300), port, dark=True)
+        shoot(page, "web-page", (1280, 910), port)
+        shoot(page, "web-dark", (1280, 910), port, dark=True)
         shoot(page, "web-detail", (1280, 1000), port, detail=True)
         shoot(page, "web-phone", (390, 1400), port)
 
