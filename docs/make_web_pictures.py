@@ -37,8 +37,8 @@ def main() -> None:
         time.sleep(LOADED_S)
         shoot(page, "web-page", (1280, 910), port)
         shoot(page, "web-dark", (1280, 910), port, dark=True)
-        shoot(page, "web-detail", (1280, 1000), port, detail=True)
-        shoot(page, "web-phone", (390, 1400), port)
+        shoot(page, "web-detail", (1280, 885), port, detail=True)
+        shoot(page, "web-phone", (390, 1350), port)
 
 
 def shoot(page: str, name: str, size: tuple[int, int], port: int, *, dark: bool = False, detail: bool = False) -> None:
