@@ -9,6 +9,7 @@ of a parked thread is walked with the layout found, and must come out right.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import struct
@@ -59,9 +60,14 @@ def calibrate(memory: Readable | None = None) -> Layout:
 
 def this_thread_state() -> int:
     """The address of the calling thread's PyThreadState, which lives as long as the thread does."""
+    return int(_thread_state_getter()())
+
+
+@functools.cache
+def _thread_state_getter() -> Callable[[], int]:
+    """Made once: ctypes makes a class for it, which takes longer than the rest of what starts the watch of a loop."""
     # A prototype of its own, because a restype set on ctypes.pythonapi holds for the whole process.
-    get = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
-    return int(get())
+    return ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
 
 
 def _require_supported() -> None:

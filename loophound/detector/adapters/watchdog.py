@@ -112,7 +112,9 @@ class Watchdog(threading.Thread):
             name = (loop.loop_name, loop.thread_name)
             if name not in self._stats and len(self._stats) >= MOST_STATS:
                 del self._stats[next(iter(self._stats))]
-            stats = self._stats.setdefault(name, LoopStats())
+            stats = self._stats.get(name)
+            if stats is None:
+                stats = self._stats[name] = LoopStats()
             machine = LoopMachine(
                 threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat, stats=stats
             )
