@@ -35,23 +35,26 @@ Found = dict[str, Any]  # the observer's answer, as loophound.observer.supervise
 
 
 class Examiner:
-    """Starts the observer of all workers, where the configuration has them watched."""
+    """Starts the observer of all workers, where the configuration has them watched; else when one of them hangs."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._observer: Observer | None = None
         self._faces: list[Any] = []
         self._hosting: Hosting | None = None
+        self._tried = False
         if config.threshold_ms is not None or config.hang_watch is not None:
-            self._start()
+            from loophound.cli.hosting import hosting_of
 
-    def _start(self) -> None:
-        from loophound.cli.hosting import hosting_of
+            self._start(hosting_of(config))
+
+    def _start(self, hosting: Hosting | None) -> None:
         from loophound.observer import supervise
         from loophound.observer.hosting import Hosting
 
+        self._tried = True
         # Without a feed, too, the observer has to know for whom it works.
-        self._hosting = hosting_of(self._config) or Hosting(feed=False)
+        self._hosting = hosting or Hosting(feed=False)
         try:
             self._observer = supervise.start(self._hosting)
         except (OSError, subprocess.CalledProcessError, ConfigError) as error:
@@ -88,8 +91,8 @@ class Examiner:
         found = self._observer.diagnose(running.pid, PATIENCE_S) if self._observer is not None else None
         if not found or not found["stalls"] or (condition is Condition.HUNG and not _accuses(found)):
             # The watch of it is not loaded yet, or has seen too little of it.
-            looks = MOST_LOOKS if condition is Condition.HUNG else 1
-            found = self._from_here(running, running.pulse.turned_ns / 1e9, looks) or found
+            patient = condition is Condition.HUNG
+            found = self._from_here(running, running.pulse.turned_ns / 1e9, patient=patient) or found
         if _is_debugged(found):
             return True
         how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
@@ -100,7 +103,7 @@ class Examiner:
 
     def examine_start(self, running: Child, took_s: float) -> bool:
         """The same of a worker that does not serve yet. Only its main thread's stack is a stall's."""
-        found = self._from_here(running, running.since_s, 1)
+        found = self._from_here(running, running.since_s, patient=False)
         if _is_debugged(found):
             return True
         logger.error("%s has been starting for %.1f s, and does not serve yet", running.who, took_s)
@@ -112,24 +115,26 @@ class Examiner:
         self._write_down(running, found)
         return False
 
-    def _from_here(self, running: Child, since_s: float, looks: int) -> Found | None:
+    def _from_here(self, running: Child, since_s: float, *, patient: bool) -> Found | None:
         """What can be seen of a worker that is not under watch by itself.
 
-        On a crowded machine a moment may show nothing but that it waits for a CPU, which it has been cleared of:
-        then up to so many looks.
+        On a crowded machine a moment may show nothing but that it waits for a CPU, which it has been cleared of: who
+        is `patient` looks some times.
         """
         who = running.introduction
+        if who is not None and not self._tried:
+            self._start(None)
         if who is None or self._observer is None:
             return None
         from loophound.observer.places import CalibrationError
 
         try:
             with introduction.watched(self._observer.attach_at, who, running.pid, running.worker, since_s):
-                found = self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
-                while looks > 1 and not _accuses(found):
-                    looks -= 1
-                    time.sleep(introduction.SAMPLING_S)
+                for _ in range(MOST_LOOKS):
                     found = self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
+                    if _accuses(found) or (found is not None and not patient):
+                        break
+                    time.sleep(introduction.SAMPLING_S)
                 return found
         except (OSError, CalibrationError) as error:
             logger.debug("The stack of %s cannot be read: %s", running.who, error)

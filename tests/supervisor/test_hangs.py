@@ -66,6 +66,15 @@ def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path, 
 
 
 @pytest.mark.once
+def test_a_worker_that_nobody_watches_is_examined_when_it_hangs(supervised: Start) -> None:
+    server = supervised("--workers=1", "--timeout-worker=2", "--hang-watch=off")
+    server.wait_for("Worker 1 serves")
+    with server.send_and_leave("/regex"):
+        server.wait_for("Worker 1 serves", 2)
+    assert f"native · main.py:{line_of('re.match')} in app · GET /regex · worker 1" in server.log
+
+
+@pytest.mark.once
 def test_a_worker_that_hangs_before_its_watch_is_loaded(supervised: Start) -> None:
     app = APP.replace('await send({"type": "lifespan.startup.complete"})', STARTED)
     server = supervised("--workers=1", "--timeout-worker=2", "--ledger=l.db", app=app)
