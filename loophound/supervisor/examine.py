@@ -132,7 +132,7 @@ class Examiner:
             with introduction.watched(self._observer.attach_at, who, running.pid, running.worker, since_s):
                 for _ in range(MOST_LOOKS):
                     found = self._observer.diagnose(running.pid, PATIENCE_S, by_proxy=True)
-                    if _accuses(found) or (found is not None and not patient):
+                    if _accuses(found) or _is_debugged(found) or (found is not None and not patient):
                         break
                     time.sleep(introduction.SAMPLING_S)
                 return found
@@ -144,7 +144,10 @@ class Examiner:
         stalls = self._stalls(found)
         for stall in stalls:
             for face in self._get_faces():
-                face(stall)
+                try:
+                    face(stall)
+                except Exception as error:  # a full disk, say: the worker has to be replaced all the same
+                    logger.warning("%s: its stall could not be told (%s)", running.who, error)
         if not stalls:
             who = running.who
             logger.error("%s: %s", who, kernel.account(running.pid))
@@ -165,12 +168,15 @@ class Examiner:
             from loophound.dashboards.recorder import RecordFile
 
             self._faces.append(log_face(self._config.log_format))
-            if self._config.record is not None:
-                self._faces.append(RecordFile(self._config.record))
-            if self._config.ledger is not None:
-                ledger = keeper(self._config.ledger, lambda text: logger.warning("%s", text))
-                ledger.start()
-                self._faces.append(ledger)
+            try:
+                if self._config.record is not None:
+                    self._faces.append(RecordFile(self._config.record))
+                if self._config.ledger is not None:
+                    ledger = keeper(self._config.ledger, lambda text: logger.warning("%s", text))
+                    ledger.start()
+                    self._faces.append(ledger)
+            except ConfigError as problem:  # that could be when the server started
+                logger.warning("%s", problem)
         return self._faces
 
 
