@@ -88,6 +88,8 @@ class Flagger:
             _started.append(self)
             _see_who_is_alone()
         patches.use(self, roots)
+        if not self.started:  # stopped meanwhile
+            patches.leave(self, roots)
 
     def stop(self, *roots: object) -> None:
         """Put everything back; returns when the last calls have been shown. As long as start()."""

@@ -7,10 +7,10 @@ import weakref
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from threading import Thread, get_ident
+from threading import Event, Thread, get_ident
 from typing import Any, Literal, get_args
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from loophound.calls.flagger import CallFace, Flagger, base_codes
 from loophound.calls.observing import Tally, current, of_server, served
@@ -108,11 +108,20 @@ class BlockingCallMiddleware:
                 await self.aclose()
             await send(message)
 
-        await to_thread.run_sync(self.flagger.start, self.app)
+        given_up = Event()
+
+        def start() -> None:
+            self.flagger.start(self.app)
+            if given_up.is_set():
+                self.flagger.stop(self.app)
+
         try:
+            await to_thread.run_sync(start)
             await self.app(scope, receive, send_when_shown)
         finally:
-            await self.aclose()
+            given_up.set()  # by a server that no longer waits for the start, which its thread then finishes
+            with CancelScope(shield=True):
+                await self.aclose()
 
 
 base_codes.update((BlockingCallMiddleware.__call__.__code__, BlockingCallMiddleware._at_length.__code__))

@@ -376,6 +376,39 @@ def test_lifespan_begins_and_ends_it() -> None:
     assert [call.call for call in seen] == ["time.sleep", "time.sleep"]
 
 
+def test_a_start_that_is_given_up_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a server that waits so long for the lifespan and no longer."""
+    app = BlockingCallMiddleware(Starlette())
+    begun, given_up, over = threading.Event(), threading.Event(), threading.Event()
+    start = app.flagger.start
+
+    def start_slowly(root: Any) -> None:
+        begun.set()
+        given_up.wait(10)
+        start(root)
+        over.set()
+
+    monkeypatch.setattr(app.flagger, "start", start_slowly)
+
+    async def main() -> None:
+        lifespan = asyncio.create_task(app({"type": "lifespan"}, nobody, nobody))
+        await asyncio.to_thread(begun.wait)
+        lifespan.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await lifespan
+        given_up.set()
+        await asyncio.to_thread(over.wait)
+
+    async def nobody(*_: Any) -> Any:
+        raise AssertionError
+
+    asyncio.run(main())
+    deadline_s = time.monotonic() + 10
+    while patches.users and time.monotonic() < deadline_s:
+        sleep(SHORT_S)
+    assert not patches.users
+
+
 def test_as_middleware_of_starlette() -> None:
     seen: list[BlockingCall] = []
 
