@@ -104,5 +104,10 @@ def is_importing(frames: Sequence[CodeFrame], base: int) -> bool:
     return before_import(frames, base) < len(frames)
 
 
+def is_starting_a_thread(frames: Sequence[CodeFrame]) -> bool:
+    """Whether it waits for a thread that it has started to begin: `Thread.start` does, in `Event.wait`."""
+    return any(frame.function == "Thread.start" and frame.file.endswith("/threading.py") for frame in frames[-3:])
+
+
 def is_debugging(frames: Sequence[CodeFrame], base: int) -> bool:
     return any(marker in frame.file for frame in frames[base:] for marker in DEBUGGERS)

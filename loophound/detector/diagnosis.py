@@ -60,6 +60,8 @@ def was_starved(p: Portrait) -> bool:
     """With a CPU at hand it would not have been a stall."""
     if p.runqueue_ns is not None and (p.runqueue or 0.0) >= LITTLE and p.length_ns - p.runqueue_ns < p.threshold_ns:
         return True
+    if p.starting >= MOST and (p.others_cpu or 0.0) < MOST:
+        return True  # a thread begins within microseconds, where it is given a CPU
     if p.busy is not None and p.busy < MOST and p.looked < LITTLE and p.waited < HARDLY_EVER:
         return True  # it did not compute, and those who look were not given a CPU either
     # Ready to run and yet not running, without a queue to be seen: a hypervisor or a quota (cgroups'

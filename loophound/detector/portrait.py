@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from loophound.detector.blame import is_debugging, is_importing
+from loophound.detector.blame import is_debugging, is_importing, is_starting_a_thread
 from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, Waiting
 from loophound.detector.frames import CodeFrame
@@ -50,6 +50,7 @@ class Portrait:
     stopped: float  # seen as stopped by the kernel
     debugging: float
     importing: float
+    starting: float  # it waited for a thread that it had started to begin
     idle: float  # no callback ran
     unseen: float  # the watchdog could not look though a CPU was free
     unseen_at_once: float  # the longest such stretch alone
@@ -135,6 +136,7 @@ def portray(episode: Episode, parts: Sequence[Weighed], stretch: Span, threshold
         stopped=share(lambda s: s.stopped),
         debugging=share(lambda s: is_debugging(s.frames, s.base)),
         importing=share(lambda s: is_importing(s.frames, s.base)),
+        starting=share(lambda s: is_starting_a_thread(s.frames)),
         idle=share(lambda s: s.idle),
         unseen=sum(unseen) / total_ns,
         unseen_at_once=max(unseen, default=0) / total_ns,

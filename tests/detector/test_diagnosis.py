@@ -20,6 +20,12 @@ ON_GIL = Waiting("futex", GIL)
 
 REQUEST = (HANDLER, package("requests/api", "get", 73), library("socket", "SocketIO.readinto", 706))
 ACQUIRE = (HANDLER, library("threading", "Condition.wait", 320))
+STARTING = (
+    HANDLER,
+    library("threading", "Thread.start", 969),
+    library("threading", "Event.wait", 629),
+    library("threading", "Condition.wait", 327),
+)
 IMPORTING = (
     HANDLER,
     CodeFrame("<frozen importlib._bootstrap>", 1176, "_find_and_load", 40),
@@ -64,6 +70,7 @@ RECORDINGS = {
         Doing(waiting=ON_GIL, cpu=0.1, others_cpu=0.9, others=(spinning(),), cycle=MOVING),
     ),
     "no CPU": (Cause.STARVED, Doing(cpu=0.05, runqueue=0.9)),
+    "a thread that it started is given no CPU": (Cause.STARVED, Doing(frames=STARTING, waiting=ON_FUTEX)),
     "no CPU, in a quota": (Cause.STARVED, Doing(cpu=0.1, runqueue=0.0)),
     "stopped by a signal": (Cause.SUSPENDED, Doing(stopped=True)),
     "a breakpoint": (Cause.SUSPENDED, Doing(frames=PDB, waiting=Waiting("read", "/dev/pts/1"))),
