@@ -87,13 +87,13 @@ class Examiner:
             face.close()
 
     def examine(self, running: Running, condition: Condition, silent_s: float) -> bool:
-        """Write down what the worker does; true when a debugger is at work in it, which excuses it."""
+        """Write down what the worker does; true when a debugger is at work in it, or it has just ended."""
         found = self._observer.diagnose(running.pid, PATIENCE_S) if self._observer is not None else None
         if not found or not found["stalls"] or (condition is Condition.HUNG and not _accuses(found)):
             # The watch of it is not loaded yet, or has seen too little of it.
             patient = condition is Condition.HUNG
             found = self._from_here(running, running.pulse.turned_ns / 1e9, patient=patient) or found
-        if _is_debugged(found):
+        if _is_debugged(found) or kernel.state(running.pid) == kernel.ENDED:
             return True
         how = "is stopped by a signal" if condition is Condition.STOPPED else "hangs"
         who = running.who

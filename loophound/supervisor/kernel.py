@@ -6,6 +6,7 @@ import os
 from functools import cache
 
 MEBIBYTE = 1 << 20
+ENDED = "Z"  # a state: its parent has not heard of it yet
 
 
 @cache

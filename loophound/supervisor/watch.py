@@ -114,6 +114,8 @@ class Watch:
         if condition in standing and before not in standing:
             silent_s = sight.vigil.silent_s
             if self.examine(running, condition, silent_s):
+                if kernel.state(pid) not in ALIVE:
+                    return
                 sight.vigil.forgive(now_s)
                 condition = Condition.SUSPENDED
             else:

@@ -69,6 +69,13 @@ def test_a_debugger_excuses(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text == ""
 
 
+def test_one_that_has_ended_meanwhile_does_not_hang(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
+    monkeypatch.setattr("loophound.supervisor.kernel.state", lambda pid: "Z")
+    with caplog.at_level("ERROR", "loophound.supervisor"):
+        assert examine(Observer())
+    assert not caplog.records
+
+
 def test_what_cannot_be_written_does_not_end_the_supervisor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = stall(ongoing=True).to_dict()
     with caplog.at_level(logging.WARNING):
