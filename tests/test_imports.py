@@ -6,6 +6,8 @@ import-linter (pyproject.toml) keeps the packages apart; it sees no standard lib
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +65,9 @@ def test_the_core_is_pure(name: str) -> None:
 
 def test_an_import_inside_a_function_is_seen() -> None:
     assert list(imported("def f():\n    from time import sleep\n    import os.path")) == ["time", "os.path"]
+
+
+def test_the_detector_loads_no_server() -> None:
+    """It knows the hooks alone; with the server, `exec` and the pytest plugin would start a third more slowly."""
+    program = "import sys, loophound.detector.detector; sys.exit('loophound.server.server' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
