@@ -97,7 +97,7 @@ def main() -> None:
     for name in servers:
         compile_package(name)
     report = (
-        f"## Beside its peers, {describe()}\n"
+        f"## Beside its peers on Python {sys.version_info.major}.{sys.version_info.minor}, {describe()}\n"
         f"Each server has one core, wrk another; ratios to {BASE} within a round, median of {options.rounds} rounds "
         f"of {options.slices} slices of {SLICE_S} s, lowest and highest in brackets. CPU per request: less is better.\n"
     )
