@@ -60,8 +60,6 @@ def was_starved(p: Portrait) -> bool:
     """With a CPU at hand it would not have been a stall."""
     if p.runqueue_ns is not None and (p.runqueue or 0.0) >= LITTLE and p.length_ns - p.runqueue_ns < p.threshold_ns:
         return True
-    if p.starting >= MOST and (p.others_cpu or 0.0) < MOST:
-        return True  # a thread begins within microseconds, where it is given a CPU
     if p.busy is not None and p.busy < MOST and p.looked < LITTLE and p.waited < HARDLY_EVER:
         return True  # it did not compute, and those who look were not given a CPU either
     # Ready to run and yet not running, without a queue to be seen: a hypervisor or a quota (cgroups'
@@ -91,6 +89,11 @@ def was_kept_out(p: Portrait) -> bool:
         return False  # it had nothing to do: nothing was kept from it
     own_wait = p.waits[Wait.SLEEP] + p.waits[Wait.IO] if p.idle < MOST else 0.0
     return p.unseen >= MOST and own_wait < MOST
+
+
+def was_kept_by_a_beginner(p: Portrait) -> bool:
+    """It waited for a thread to begin, which takes microseconds where that one is given a CPU, and the GIL."""
+    return p.starting >= MOST
 
 
 def was_importing(p: Portrait) -> bool:
@@ -127,6 +130,7 @@ RULES: tuple[tuple[Cause, Callable[[Portrait], bool]], ...] = (
     (Cause.STARVED, was_starved),
     (Cause.GC, was_collecting),
     (Cause.CONTENTION, was_kept_out),
+    (Cause.STARVED, was_kept_by_a_beginner),
     (Cause.IMPORT, was_importing),
     (Cause.NATIVE, ran_in_c),
     (Cause.CPU, ran_python),

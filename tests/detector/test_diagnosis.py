@@ -72,6 +72,10 @@ RECORDINGS = {
     "no CPU": (Cause.STARVED, Doing(cpu=0.05, runqueue=0.9)),
     "a thread that it started is given no CPU": (Cause.STARVED, Doing(frames=STARTING, waiting=ON_FUTEX)),
     "no CPU, in a quota": (Cause.STARVED, Doing(cpu=0.1, runqueue=0.0)),
+    "a thread that it started holds the GIL in C": (
+        Cause.CONTENTION,
+        Doing(frames=STARTING, waiting=ON_GIL, others_cpu=1.0, gil_held=True, others=(spinning(),)),
+    ),
     "stopped by a signal": (Cause.SUSPENDED, Doing(stopped=True)),
     "a breakpoint": (Cause.SUSPENDED, Doing(frames=PDB, waiting=Waiting("read", "/dev/pts/1"))),
 }  # fmt: skip
@@ -97,6 +101,7 @@ def test_a_cause_is_told_from_what_was_recorded(name: str, length_ms: int) -> No
 
 NEEDS_OBSERVER = {
     "stopped by a signal", "many threads of Python", "a thread that holds the GIL in C",
+    "a thread that it started holds the GIL in C",
     "nanosleep with the GIL held", "a regular expression", "a C call on a busy machine", "no CPU, in a quota",
 }  # fmt: skip
 

@@ -224,20 +224,6 @@ def test_disconnect_is_received(serve: Any) -> None:
     assert witness.saw == ["http.disconnect"]
 
 
-def test_receive_after_the_answer_says_disconnect(serve: Any) -> None:
-    witness = apps.Witness()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert scope["type"] == "http"
-        await apps.respond(send)
-        witness.saw += [(await receive())["type"], (await receive())["type"]]
-        witness.go.set()
-
-    assert serve(app).get().status == 200
-    assert witness.go.wait(5)
-    assert witness.saw == ["http.request", "http.disconnect"]
-
-
 def test_send_waits_for_a_client_that_does_not_read(serve: Any) -> None:
     witness = apps.Witness()
 

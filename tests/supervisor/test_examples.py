@@ -161,5 +161,6 @@ def test_nginx_in_front(tmp_path: Path) -> None:
     with contained(words, DEPLOY, log=tmp_path, setup=setup) as server:
         wait_until(lambda: server.status("http://127.0.0.1/") == 200, "nginx passes on")
         assert "test is successful" in server.text
-        assert re.search(r'127\.0\.0\.1:\d+ - "GET / HTTP/1\.1" 200', server.text), "the client is nginx's"
+        logged = re.compile(r'127\.0\.0\.1:\d+ - "GET / HTTP/1\.1" 200')
+        wait_until(lambda: logged.search(server.text) is not None, "the client is nginx's")
         assert server.end() == 0
