@@ -69,7 +69,8 @@ QUIET = {
 }
 LOGGING = {"hypercorn": ("--access-logfile", "-"), "granian": ("--access-log",), "gunicorn": ("--access-logfile", "-")}
 COMMANDS = {
-    "loophound": ("loophound", "serve", "APP", "--app-dir", str(HERE), "--port", "PORT"),
+    # Stopped while four others are loaded, it would be examined for the hang each time.
+    "loophound": ("loophound", "serve", "APP", "--app-dir", str(HERE), "--port", "PORT", "--hang-watch", "30"),
     "uvicorn": ("uvicorn", "APP", "--port", "PORT", "--loop", "uvloop", "--http", "httptools"),
     "hypercorn": ("hypercorn", "APP", "-b", "127.0.0.1:PORT", "-k", "uvloop"),
     "granian": ("granian", "APP", "--interface", "asgi", "--port", "PORT", "--loop", "uvloop"),
