@@ -11,12 +11,10 @@ from __future__ import annotations
 import struct
 
 from loophound.observer.memory import BadAddress, Readable
-from loophound.observer.page import ON_ASYNCIO, ON_UVLOOP, Slot
+from loophound.observer.page import ON_UVLOOP, Slot
 
 FLOAT = struct.Struct("=QQd")  # reference count, type, value: PyFloatObject of a build with the GIL
 MS_NS = 1_000_000
-# libuv cuts the time to milliseconds, and may read a clock that ticks once in one.
-RESOLUTION_NS = {ON_UVLOOP: MS_NS, ON_ASYNCIO: 10_000}
 
 
 def turn_began_ns(memory: Readable, slot: Slot) -> int | None:

@@ -16,7 +16,7 @@ from loophound.observer.memory import BadAddress, ProcessMemory
 RUN_ONCE: CodeType = BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 VARIABLE = "end_time"
 HEAD_WORDS = 2  # of an object: its reference count and its type
-LOOP_WORDS = range(2, 8)  # where uvloop.Loop may keep the address of its uv_loop_t
+LOOP_WORDS = range(HEAD_WORDS, 8)  # where uvloop.Loop may keep the address of its uv_loop_t
 UV_LOOP_WORDS = 160  # about twice what the structure of libuv 1.48 has
 PLACE_OF_FRAME = 3  # words into a frame object (PyFrameObject.f_frame of 3.11 to 3.13)
 
