@@ -87,8 +87,15 @@ def was_kept_out(p: Portrait) -> bool:
         return False
     if p.idle >= MOST and p.runnable is not None and p.waits[Wait.GIL] < LITTLE:
         return False  # it had nothing to do: nothing was kept from it
-    own_wait = p.waits[Wait.SLEEP] + p.waits[Wait.IO] if p.idle < MOST else 0.0
-    return p.unseen >= MOST and own_wait < MOST
+    return p.unseen >= MOST and _own_wait(p) < MOST
+
+
+def _own_wait(p: Portrait) -> float:
+    if p.idle >= MOST:
+        return 0.0
+    if p.from_outside:  # where a wait for the GIL, or for what it guards, is told from one for any other lock
+        return p.waited
+    return p.waits[Wait.SLEEP] + p.waits[Wait.IO]
 
 
 def was_kept_by_a_beginner(p: Portrait) -> bool:

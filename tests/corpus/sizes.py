@@ -6,6 +6,8 @@ from functools import cache
 
 from loophound.demo.sizes import exponential_size, linear_size
 
+MOST_GARBAGE = 8_000_000
+ROW: dict[str, object] = {"id": 12345, "name": "a name", "tags": ["a", "b", "c"], "price": 1.25, "nested": {"k": 1}}
 LONG_S = 0.4  # well above the threshold, even where the measure was off by half
 
 
@@ -69,8 +71,15 @@ def document() -> list[dict[str, object]]:
     """What it takes so long to turn into JSON."""
     import json
 
-    row: dict[str, object] = {"id": 12345, "name": "a name", "tags": ["a", "b", "c"], "price": 1.25, "nested": {"k": 1}}
-    return [dict(row) for _ in range(linear_size(lambda n: json.dumps([row] * n), LONG_S))]
+    return [dict(ROW) for _ in range(linear_size(lambda n: json.dumps([ROW] * n), LONG_S))]
+
+
+@cache
+def pickled() -> list[dict[str, object]]:
+    """What it takes so long to pickle."""
+    import pickle
+
+    return [dict(ROW) for _ in range(linear_size(lambda n: pickle.dumps([dict(ROW) for _ in range(n)]), 2 * LONG_S))]
 
 
 @cache
@@ -87,11 +96,16 @@ def garbage() -> list[list[object]]:
 
     import time
 
+    def taken_s() -> float:
+        began = time.perf_counter()
+        collect(0)
+        return time.perf_counter() - began
+
     collect(0)
-    began = time.perf_counter()
-    collect(0)
-    many = int(200_000 * max(4.0, LONG_S / (time.perf_counter() - began)))
-    some += [[None] for _ in range(min(many, 6_000_000))]
+    # A few objects tell little of many, which lie in no cache.
+    while len(some) < MOST_GARBAGE and (took := min(taken_s(), taken_s())) < LONG_S:
+        more = int(len(some) * min(4.0, 1.1 * LONG_S / took)) - len(some)
+        some += [[None] for _ in range(min(more, MOST_GARBAGE - len(some)))]
     gc.freeze()
     gc.unfreeze()
     if was_on:

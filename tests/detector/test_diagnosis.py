@@ -245,6 +245,18 @@ def test_contention_on_a_crowded_machine_is_no_c_call_of_the_loop() -> None:
     assert (finding.cause, finding.culprit) == (Cause.CONTENTION, None)
 
 
+def test_a_wait_for_a_thread_that_computes_is_none_for_the_gil() -> None:
+    """The watchdog is kept waiting by that thread as well; the observer sees for what the loop waits."""
+    joins = Doing(waiting=ON_FUTEX, others_cpu=0.97, others=(spinning(),))
+    hidden = replace(joins, gil_held=True)
+    world = World().rests(100)
+    for _ in range(8):
+        world.does(30, hidden).does(10, joins)
+    finding = world.finding()
+    assert finding.portrait.unseen >= 0.5
+    assert (finding.cause, finding.culprit) == (Cause.LOCK, HANDLER)
+
+
 def test_contention_of_an_idle_loop_is_told_too() -> None:
     doing = Doing(frames=(), unit=0, idle=True, waiting=ON_GIL, gil_held=True, others_cpu=1.0, others=(spinning(),))
     [finding] = World().rests(53).does(300, doing).findings()
@@ -413,3 +425,10 @@ def test_one_who_waits_for_moments_again_and_again_does_not_compute(pauses_per_s
 
 def test_many_pauses_without_a_wait_that_was_seen_are_no_wait() -> None:
     assert World().rests(100).does(300, cpu=1.0, pauses_per_s=3000, cycle=MOVING).finding().cause is Cause.CPU
+
+
+def test_one_who_was_on_a_cpu_all_along_did_not_pause() -> None:
+    """Recorded on a fast machine: the watchdog's looks alone made it give up its CPU 570 times a second."""
+    computes = Doing(cpu=0.93, pauses_per_s=570, cycle=MOVING)
+    world = World().rests(100).does(290, computes).does(10, replace(computes, waiting=Waiting("epoll_wait")))
+    assert world.finding().cause is Cause.CPU

@@ -15,6 +15,7 @@ from types import CodeType
 import pytest
 
 from loophound.calls.patching import patches
+from loophound.detector.adapters import sampler as sampling
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.sampler import MOST_FRAMES, Sampler, stack_of
@@ -55,6 +56,15 @@ def test_a_stack_runs_outermost_first_and_is_whole(depth: int) -> None:
         names = [code.co_name for code, _ in stack_of(thread.ident)]
     assert names[0] == "_bootstrap"
     assert names.count("deeper") == depth
+
+
+def test_what_the_kernel_tells_of_another_function_is_not_taken_for_this_one() -> None:
+    with parked(3) as thread:
+        assert thread.ident is not None
+        stack = stack_of(thread.ident)
+        assert sampling._is_still_in(thread.ident, stack[-1][0])
+        assert not sampling._is_still_in(thread.ident, stack[0][0])
+    assert not sampling._is_still_in(thread.ident, stack[-1][0])
 
 
 def test_a_thread_that_has_ended_has_no_stack() -> None:

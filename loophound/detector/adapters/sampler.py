@@ -58,6 +58,8 @@ class Sampler:
         _, runqueue_ns = probe.cpu_and_runqueue_ns()
         turn = link.turn_of(watched.slot) if link is not None else 0
         waiting, runnable = probe.look(link.memory if link is not None else None)
+        if waiting is not None and not _is_still_in(watched.ident, stack[-1][0]):
+            waiting = None
         return Sampled(
             at_ns=at_ns,
             source=Source.WATCHDOG,
@@ -134,6 +136,15 @@ def stack_of(ident: int) -> list[Place]:
             gc.enable()
     stack.reverse()
     return stack
+
+
+def _is_still_in(ident: int, code: CodeType) -> bool:
+    """Whether a thread runs the same function as before the kernel was asked about it, which lets go of the GIL.
+
+    A computation that ended meanwhile would seem to wait for events, where its loop then rests.
+    """
+    frame = sys._current_frames().get(ident)
+    return frame is not None and frame.f_code is code
 
 
 def _is_idle(stack: list[Place], watched: WatchedLoop) -> bool:

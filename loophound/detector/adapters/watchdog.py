@@ -17,7 +17,7 @@ from loophound.detector.adapters.sampler import Sampler
 from loophound.detector.adapters.sleep import MachineSleep
 from loophound.detector.adapters.work import find_work
 from loophound.detector.episode import Episode
-from loophound.detector.facts import Accounted, MachineSlept, Sampled, Ticked, Work
+from loophound.detector.facts import Accounted, Collected, MachineSlept, Sampled, Ticked, Work
 from loophound.detector.machine import (
     SLACK_NS,
     AskForBeat,
@@ -98,6 +98,7 @@ class Watchdog(threading.Thread):
         self._failed = False
         self._machine = MachineSleep()
         self._slept: MachineSlept | None = None  # at this tick
+        self._collected: Sequence[tuple[int, Collected]] = ()  # since the tick before, with the thread's ident
         self._ticks = 0
         self._rests = 0
         self._ticked_ns = 0
@@ -194,17 +195,16 @@ class Watchdog(threading.Thread):
         self._ticked_ns = now_ns
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
-        watches, pending = self._watches, False
-        if self._collections.any:
-            self._file_collections(watches)
-        for watch in watches:
+        pending = False
+        self._collected = self._collections.take() if self._collections.any else ()
+        for watch in self._watches:
             pending |= self._look_at(watch, tick, late, thorough)
         if not pending:
             self.reported_ns = now_ns
 
     def _look_at(self, watch: Watch, tick: Ticked, late: bool, thorough: bool) -> bool:
         """One loop at one tick; true while a stall of it is over and not reported."""
-        machine, answers = watch.machine, watch.loop.answers
+        machine = watch.machine
         closely = thorough or machine.watchful
         if watch.rested_ns:  # the ticks that were left out
             if watch.runqueue_ns is not None:
@@ -215,12 +215,7 @@ class Watchdog(threading.Thread):
             watch.rested_ns = 0
         if closely:
             self._account(watch)
-        while answers:
-            machine.feed(answers.popleft())
-            if watch.loop.slot is not None:
-                watch.loop.slot.lag_ns = machine.stats.last_lag_ns
-        if self._slept is not None:
-            machine.feed(self._slept)
+        self._hear(watch)
         if machine.state is State.RESTING and not late:
             self._look_without_asking(watch, tick.at_ns)
         # The samples from outside come before the tick: what ends a stall must find them filed.
@@ -238,6 +233,21 @@ class Watchdog(threading.Thread):
         elif closely and watch.nameless and not machine.watchful:
             watch.nameless = set()
         return machine.closing
+
+    def _hear(self, watch: Watch) -> None:
+        """What came in since the tick before."""
+        machine, answers = watch.machine, watch.loop.answers
+        while answers:
+            machine.feed(answers.popleft())
+            if watch.loop.slot is not None:
+                watch.loop.slot.lag_ns = machine.stats.last_lag_ns
+        # After the answers, for each tells where one silence ends and the next begins: one may lie here unread since
+        # before the collection, which let nobody look.
+        for ident, collection in self._collected:
+            if ident == watch.loop.ident:
+                machine.feed(collection)
+        if self._slept is not None:
+            machine.feed(self._slept)
 
     def _look_without_asking(self, watch: Watch, now_ns: int) -> None:
         """To ask costs the loop a wake, and to tell that it turns or rests is often possible without."""
@@ -276,12 +286,6 @@ class Watchdog(threading.Thread):
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
         return True
-
-    def _file_collections(self, watches: tuple[Watch, ...]) -> None:
-        for ident, collection in self._collections.take():
-            for watch in watches:
-                if watch.loop.ident == ident:
-                    watch.machine.feed(collection)
 
     def _carry_out(self, watch: Watch, items: Sequence[Command | Event], late: bool) -> None:
         for item in items:

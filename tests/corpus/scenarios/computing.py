@@ -250,9 +250,9 @@ async def native_json_dumps() -> None:
     await asyncio.sleep(PAUSE_S)
 
 
-@held(prepare=sizes.document)
+@held(prepare=sizes.pickled)
 async def native_pickle() -> None:
-    document = sizes.document() * 3
+    document = sizes.pickled()
     await asyncio.sleep(PAUSE_S)
     pickle.dumps(document)  # !native_pickle
     await asyncio.sleep(PAUSE_S)
