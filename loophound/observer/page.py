@@ -11,6 +11,7 @@ import mmap
 import os
 import threading
 import time
+from functools import lru_cache
 
 SLOTS = 32
 HEADER_WORDS = 8
@@ -22,8 +23,14 @@ _GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORT
 _AIM_BEAT, _AIM_UNIT, _AIM_TURN, _TURN_PLACE, _FLOAT_TYPE, _PACE = range(10, 16)
 _NAMES = 16  # the second half of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
+NAMELESS = bytes(NAMES_BYTES)
 
 ON_ASYNCIO, ON_UVLOOP, ON_OTHER, ON_TRIO = 0, 1, 2, 3
+
+
+@lru_cache(256)
+def _padded(text: str) -> bytes:
+    return text.encode(errors="replace")[:NAMES_BYTES].ljust(NAMES_BYTES, b"\0")
 
 
 class Slot:
@@ -153,15 +160,14 @@ class Slot:
 
     @names.setter
     def names(self, value: tuple[str, str]) -> None:
-        text = "\n".join(value).encode(errors="replace")[:NAMES_BYTES]
-        self._names[:] = text.ljust(NAMES_BYTES, b"\0")
+        self._names[:] = _padded("\n".join(value))
 
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
         words[_TURN_PLACE] = words[_PACE] = 0
         words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = 0
-        self.names = ("", "")
+        self._names[:] = NAMELESS
         words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
         words[_GENERATION] = generation  # last: from here on the observer looks
 

@@ -106,7 +106,8 @@ class Shared:
     def _settle(self) -> None:
         """Wait until all that was seen has been told."""
         deadline = time.monotonic() + PATIENCE_S
-        while self._detector._watchdog._watches and time.monotonic() < deadline:
+        watchdog = self._detector._watchdog
+        while (watchdog._watches or watchdog._newcomers) and time.monotonic() < deadline:
             time.sleep(0.005)
         told = threading.Event()
         self._detector._stream.put(told)  # type: ignore[arg-type]

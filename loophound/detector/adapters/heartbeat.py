@@ -67,7 +67,7 @@ class WatchedLoop:
         self.due_ns = 0
         self.late_ns = 0  # when it had last answered after a silence that may have been a stall
         self._threshold_ns = threshold_ns
-        self._stopped = False
+        self.ended_ns = 0  # when the run ended, or the watch of it
         self._memory: tuple[ProcessMemory, Layout] | None = None
         self._uv_time: UvTime | None = None
         self._uv_ms = 0
@@ -97,7 +97,7 @@ class WatchedLoop:
 
     def rests(self, now_ns: int) -> bool:
         """Whether its thread has not run since it was seen waiting for events. Called by the watchdog."""
-        if self.cpu_ns() != self._rested_cpu_ns or self._stopped:
+        if self.cpu_ns() != self._rested_cpu_ns or self.ended_ns:
             return False
         self.answered_ns = now_ns
         if self.slot is not None:
@@ -178,7 +178,7 @@ class WatchedLoop:
         """Whether the loop runs. A run that began before the detector tells nobody of its end."""
         if not self.loop.is_running():
             self.stop()
-        return not self._stopped
+        return not self.ended_ns
 
     def beat(self) -> None:
         beat = self._now()
@@ -203,9 +203,9 @@ class WatchedLoop:
 
     def stop(self) -> None:
         """The run ended, or the watch of it: the first call counts, from whichever thread."""
-        if not self._stopped:
-            self._stopped = True
+        if not self.ended_ns:
             now = self._now()
+            self.ended_ns = now.at_ns
             cpu_ns = now.cpu_ns if threading.get_ident() == self.ident else self.cpu_ns()
             self.answers.append(LoopStopped(now.at_ns, cpu_ns, now.process_cpu_ns))
             self._note(now.at_ns)
@@ -219,6 +219,10 @@ class WatchedLoop:
             # Not the time of the answer: a tick that begins after this has the answer at hand.
             self.late_ns = time.monotonic_ns()
         self.answered_ns = answered_ns
+
+    def begin_anew(self) -> None:
+        """On its thread: what it has done until now does not count."""
+        self.first_beat = self._now()
 
     def hush(self) -> None:
         """Nobody waits for the loop yet: its silences are nobody's business until `heed()`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ THOROUGH_EVERY = 5  # ticks
 FEW_SAMPLES = 8
 MOST_STATS = 64
 MOST_RESTS = 16
+LINGERING_NS = 1_000_000_000
 WAITS_FOR_EVENTS = frozenset({"epoll_wait", "epoll_pwait", "epoll_pwait2"})
 
 
@@ -88,9 +90,10 @@ class Watchdog(threading.Thread):
         self._interrupter = interrupter
         self._sampler = Sampler()
         self._collections = CollectionWatch()
-        self._watches: tuple[Watch, ...] = ()  # replaced under the lock, read without
+        self._watches: tuple[Watch, ...] = ()
+        self._newcomers: deque[WatchedLoop] = deque()  # that began to run since the last tick
         self._stats: dict[tuple[str, str], LoopStats] = {}
-        self._lock = threading.Lock()
+        self._dozes = False
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._own: ThreadProbe | None = None
@@ -102,25 +105,19 @@ class Watchdog(threading.Thread):
         self._ticks = 0
         self._rests = 0
         self._ticked_ns = 0
+        self._left_ns = 0  # when a run was last seen to be over, or to begin
         self._paced_ns = interval_ns
         # Told of a stall while it lasts, with the loop's last beat; must not wait.
         self.begun: Callable[[WatchedLoop, int, Sampled], None] | None = None
         self.reported_ns = 0  # what had come in by then is reported, if it was worth it
 
     def watch(self, loop: WatchedLoop) -> None:
-        """Called on the loop's thread when it starts to run."""
-        with self._lock:
-            name = (loop.loop_name, loop.thread_name)
-            if name not in self._stats and len(self._stats) >= MOST_STATS:
-                del self._stats[next(iter(self._stats))]
-            stats = self._stats.get(name)
-            if stats is None:
-                stats = self._stats[name] = LoopStats()
-            machine = LoopMachine(
-                threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat, stats=stats
-            )
-            self._watches += (Watch(loop, machine),)
-        self._wake.set()
+        """Called on the loop's thread when it starts to run. What can be done at the next tick is left to it: many
+        a run is over by then, as in a suite of tests.
+        """
+        self._newcomers.append(loop)
+        if self._dozes:
+            self._wake.set()
 
     @property
     def stats(self) -> list[tuple[str, str, LoopStats]]:
@@ -128,7 +125,8 @@ class Watchdog(threading.Thread):
         return [(loop, thread, stats) for (loop, thread), stats in list(self._stats.items())]
 
     def forget_stats(self, loop: WatchedLoop) -> None:
-        """What it did until now kept nobody waiting."""
+        """What it did until now kept nobody waiting. Called on its thread."""
+        loop.begin_anew()
         for watch in self._watches:
             if watch.loop is loop:
                 watch.machine.stats.clear()
@@ -151,23 +149,55 @@ class Watchdog(threading.Thread):
         rest = False
         try:
             while not self._stopping.is_set():
-                if self._watches:
+                if self._watches or self._lingers():
                     if not rest:
-                        self._paced_ns = min(watch.machine.pace_ns for watch in self._watches)
+                        self._paced_ns = min((w.machine.pace_ns for w in self._watches), default=self._interval_ns)
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
                     time.sleep(self._paced_ns / 1e9)
                     rest = self._all_rest()
                     if rest:
                         continue
                 else:
-                    self._wake.wait()
-                    self._wake.clear()
-                    self._ticked_ns = 0  # nobody looked meanwhile: the next tick is not late
+                    self._doze()
                 self._tick_or_say_why_not()
             self._close()
         finally:
             self._collections.remove()
             self._close_probes()
+
+    def _lingers(self) -> bool:
+        """Whether a run ended lately: to be woken for the next costs it more than a tick that finds nothing."""
+        return time.monotonic_ns() - self._left_ns < LINGERING_NS
+
+    def _doze(self) -> None:
+        self._dozes = True
+        if not self._newcomers:  # who comes after this sees that it dozes
+            self._wake.wait()
+        self._dozes = False
+        self._wake.clear()
+        self._ticked_ns = 0  # nobody looked meanwhile: the next tick is not late
+
+    def _admit(self) -> None:
+        """Have a machine for each newcomer, but for those whose run is over and was too short to be a stall."""
+        while self._newcomers:
+            loop = self._newcomers.popleft()
+            self._left_ns = self._ticked_ns
+            if loop.ended_ns and loop.ended_ns - loop.first_beat.at_ns < self._threshold_ns:
+                continue
+            stats = self._stats_of(loop)
+            machine = LoopMachine(
+                threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat, stats=stats
+            )
+            self._watches += (Watch(loop, machine),)
+
+    def _stats_of(self, loop: WatchedLoop) -> LoopStats:
+        name = (loop.loop_name, loop.thread_name)
+        stats = self._stats.get(name)
+        if stats is None:
+            if len(self._stats) >= MOST_STATS:
+                del self._stats[next(iter(self._stats))]
+            stats = self._stats[name] = LoopStats()
+        return stats
 
     def _close_probes(self) -> None:
         self._sampler.close()
@@ -195,6 +225,8 @@ class Watchdog(threading.Thread):
         self._ticked_ns = now_ns
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
+        if self._newcomers:
+            self._admit()
         pending = False
         self._collected = self._collections.take() if self._collections.any else ()
         for watch in self._watches:
@@ -273,7 +305,7 @@ class Watchdog(threading.Thread):
         """
         now_ns = time.monotonic_ns()
         self._rests += 1
-        if now_ns - self._ticked_ns > self._paced_ns + SLACK_NS or self._rests >= MOST_RESTS:
+        if self._newcomers or now_ns - self._ticked_ns > self._paced_ns + SLACK_NS or self._rests >= MOST_RESTS:
             self._rests = 0
             return False
         for watch in self._watches:
@@ -398,17 +430,17 @@ class Watchdog(threading.Thread):
         return total_ns - before_ns
 
     def _forget(self, watch: Watch) -> None:
-        with self._lock:
-            self._watches = tuple(other for other in self._watches if other is not watch)
+        self._watches = tuple(other for other in self._watches if other is not watch)
+        self._left_ns = self._ticked_ns
         if watch.probe is not None:
             watch.probe.close()
 
     def _close(self) -> None:
         """Report what is over; a loop that still runs is no longer watched."""
-        for watch in self._watches:
-            watch.loop.stop()
+        for loop in (*self._newcomers, *(watch.loop for watch in self._watches)):
+            loop.stop()
         deadline_ns = time.monotonic_ns() + int(STOPPING_S * 0.5e9)
-        while self._watches and time.monotonic_ns() < deadline_ns:
+        while (self._watches or self._newcomers) and time.monotonic_ns() < deadline_ns:
             self._tick_or_say_why_not()
             if self._watches:
                 time.sleep(self._interval_ns / 1e9)

@@ -70,7 +70,7 @@ async def import_in_a_helper() -> None:
 
 @stall(Cause.IMPORT)
 async def import_of_much_code() -> None:
-    lines = [f"def f{n}(a, b): return [a + b * {n} for _ in range({n}) if a > {n}]" for n in range(4000)]
+    lines = [f"def f{n}(a, b): return [a + b * {n} for _ in range({n}) if a > {n}]" for n in range(12_000)]
     name = module(*lines)
     await asyncio.sleep(PAUSE_S)
     __import__(name)  # !import_of_much_code
