@@ -18,6 +18,7 @@ from loophound.calls.catalogue import IMPORT
 from loophound.calls.making import Maker, Raw, refusal
 from loophound.calls.observing import Exchange, Sighting
 from loophound.calls.patching import IMPORT_FILE, patches
+from loophound.coroutines import coroutine_of
 from loophound.detector.adapters.work import describe_request
 from loophound.detector.allowances import Allowance, Allowances
 from loophound.detector.frames import CodeFrame
@@ -169,7 +170,7 @@ class Flagger:
             target = None
         return Raw(
             call=sighting.point.call, row=row, frames=frames[base:], caller=frames[index], origin=self._origin,
-            task=Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None)) if task is not None else None,
+            task=Task(task.get_name(), getattr(coroutine_of(task), "__qualname__", None)) if task is not None else None,
             request=_request(exchange, task), target=target, took_ns=sighting.took_ns,
             at_ns=time.time_ns() - (sighting.took_ns or 0), thread=threading.current_thread().name,
             pid=os.getpid(), worker=self.worker,
@@ -187,7 +188,7 @@ class Flagger:
 def stack(frame: FrameType | None, task: asyncio.Task[Any] | None) -> tuple[list[CodeFrame], int]:
     """The frames from the outermost to the call, without our own around it, and where the request's begin."""
     frames: list[CodeFrame] = []
-    outermost = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    outermost = getattr(coroutine_of(task), "cr_frame", None) if task is not None else None
     base_from_inside: int | None = None
     while frame is not None and len(frames) < MOST_FRAMES:
         code = frame.f_code

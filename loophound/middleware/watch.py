@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import loophound
+from loophound.coroutines import coroutine_of
 from loophound.server.hooks import Ended, Finished, current_scope
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Exchange:
         self.connection: object = sys.intern(f"{client[0]}:{client[1]}") if client else self
         self.scope = scope
         self.task = asyncio.current_task()
-        self.coroutine_id = id(self.task.get_coro()) if self.task is not None else 0
+        self.coroutine_id = id(coroutine_of(self.task)) if self.task is not None else 0
         self.began_ns = time.monotonic_ns()
         self.ended_ns = 0
 

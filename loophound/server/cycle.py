@@ -18,6 +18,7 @@ from enum import Enum, auto
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from loophound.coroutines import coroutine_of
 from loophound.errors import exceeds_stall_limit
 from loophound.server import files, heads
 from loophound.server.asgi import Application, Message, MessageError
@@ -176,7 +177,7 @@ class Cycle:
 
     @property
     def coroutine_id(self) -> int:
-        return 0 if self.task is None else id(self.task.get_coro())
+        return 0 if self.task is None else id(coroutine_of(self.task))
 
     def describe(self) -> str:
         """The request as log lines name it."""

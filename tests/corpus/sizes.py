@@ -6,7 +6,7 @@ from functools import cache
 
 from loophound.demo.sizes import exponential_size, linear_size
 
-MOST_GARBAGE = 8_000_000
+MOST_GARBAGE = 6_000_000
 ROW: dict[str, object] = {"id": 12345, "name": "a name", "tags": ["a", "b", "c"], "price": 1.25, "nested": {"k": 1}}
 LONG_S = 0.4  # well above the threshold, even where the measure was off by half
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
+from loophound.coroutines import coroutine_of
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.sampler import stack_of
@@ -214,7 +215,7 @@ class Interrupter:
         if (root.co_filename, root.co_qualname) != (seen.file, seen.function):
             return False
         task = asyncio.tasks._current_tasks.get(loop.loop)  # type: ignore[attr-defined]
-        coroutine = task.get_coro() if task is not None else None
+        coroutine = coroutine_of(task) if task is not None else None
         if (id(coroutine) if coroutine is not None else 0) != sample.unit:
             return False
         if not sample.unit and self._link is not None and self._link.turn_of(loop.slot) != sample.turn:

@@ -14,6 +14,7 @@ from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
 from typing import Any
 
+from loophound.coroutines import coroutine_of
 from loophound.detector.adapters.heartbeat import depth_of
 from loophound.detector.adapters.trio_runs import RunInstrument, TrioRun, wrap_setup
 from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_TRIO, ON_UVLOOP
@@ -115,7 +116,7 @@ def _wrap(loop_class: Any) -> None:
 def running_base(loop: asyncio.AbstractEventLoop) -> int:
     """How many frames lead to the task that runs on this thread; 0 where none does."""
     task = asyncio.current_task(loop)
-    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    frame = getattr(coroutine_of(task), "cr_frame", None) if task is not None else None
     return max(0, depth_of(frame) - 1)
 
 

@@ -13,6 +13,7 @@ from itertools import accumulate, chain, islice, repeat
 from operator import attrgetter, methodcaller
 from types import CodeType
 
+from loophound.coroutines import coroutine_of
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
@@ -49,7 +50,7 @@ class Sampler:
         task = asyncio.tasks._current_tasks.get(watched.loop)  # type: ignore[attr-defined]
         if not stack:
             return None
-        coroutine = task.get_coro() if task is not None else None
+        coroutine = coroutine_of(task) if task is not None else None
         known = [self._frame(code, instruction) for code, instruction in stack]
         cut = max(0, len(known) - MOST_FRAMES)
         frames = [k[1] for k in known]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from loophound.coroutines import coroutine_of
 from loophound.detector.report import short
 
 MOST_SHOWN = 200
@@ -45,7 +46,7 @@ class Tasks:
         return {"total": total, "shown": shown}
 
     def _describe(self, task: asyncio.Task[Any], is_current: bool, now_s: float) -> dict[str, Any]:
-        coroutine = task.get_coro()
+        coroutine = coroutine_of(task)
         waits = getattr(task, "_fut_waiter", None) is not None
         return {
             "name": task.get_name(),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextvars import Context
 from typing import Any
 
+from loophound.coroutines import coroutine_of
 from loophound.detector.facts import Work
 from loophound.detector.records import Request, Task
 from loophound.server.hooks import Exchange, current_scope
@@ -20,7 +21,7 @@ def work_of(task: asyncio.Task[Any]) -> Work:
     scope = context.get(current_scope) if context is not None else None
     if callable(scope):
         scope = scope(task)
-    described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None))
+    described = Task(task.get_name(), getattr(coroutine_of(task), "__qualname__", None))
     kept = kept_of(context)
     if scope is None:
         return Work(described, None, context=kept)
@@ -58,7 +59,7 @@ def find_work(
         # An id is used again once its coroutine has gone: the time tells which one it was.
         if exchange.coroutine_id == unit and exchange.began_ns <= at_ns and not 0 < exchange.ended_ns < at_ns:
             task = exchange.task
-            described = Task(task.get_name(), getattr(task.get_coro(), "__qualname__", None)) if task else None
+            described = Task(task.get_name(), getattr(coroutine_of(task), "__qualname__", None)) if task else None
             kept = kept_of(context_of(task)) if task is not None else None
             return Work(described, describe_request(exchange.scope), id(exchange.scope), kept)
     if not search_tasks:
@@ -67,7 +68,7 @@ def find_work(
         tasks = asyncio.all_tasks(loop)
     except RuntimeError:  # the set of tasks kept changing while it was copied
         return None
-    return next((work_of(task) for task in tasks if id(task.get_coro()) == unit), None)
+    return next((work_of(task) for task in tasks if id(coroutine_of(task)) == unit), None)
 
 
 def describe_request(scope: Any) -> Request:

@@ -8,6 +8,7 @@ from collections import deque
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from loophound.coroutines import coroutine_of
 from loophound.server.asgi import Application, ClientGone, Message, MessageError
 from loophound.server.cycle import COMPLETE
 from loophound.server.hooks import current_scope
@@ -103,7 +104,7 @@ class Session:
 
     @property
     def coroutine_id(self) -> int:
-        return 0 if self.task is None else id(self.task.get_coro())
+        return 0 if self.task is None else id(coroutine_of(self.task))
 
     def describe(self) -> str:
         """The session as log lines name it."""
