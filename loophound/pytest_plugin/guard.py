@@ -15,10 +15,10 @@ import pytest
 
 from loophound.dashboards.account import headline
 from loophound.pytest_plugin import StallWarning
+from loophound.pytest_plugin.arming import Arming
 from loophound.pytest_plugin.baseline import Baseline
 from loophound.pytest_plugin.gathering import REPORTED, Gathering
 from loophound.pytest_plugin.markers import Rules, rules_of
-from loophound.pytest_plugin.selfcheck import self_check
 from loophound.pytest_plugin.settings import Settings
 from loophound.pytest_plugin.text import full_text, property_text
 from loophound.pytest_plugin.timeline import LiveFixture, Step, Timeline
@@ -40,7 +40,8 @@ class Guard:
         self._gathering = gathering
         self._judge = Judge(settings.ignored, frozenset(baseline.entries), settings.update_baseline)
         self._sources = SourceLines()
-        self._watch: Watch | None = None
+        self._arming = Arming(self._new_watch)
+        self._watch: Watch | None = None  # while tests run
         self._taken = 0  # how many of the watch's sightings have been judged
         self._default_rules = Rules(settings.limit_ms)
         self._rules = self._default_rules  # of the test that runs
@@ -71,22 +72,22 @@ class Guard:
                     raise
                 self._problems[item] = str(problem)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Phase:
+        if self._runs_tests(session):
+            self._arming.begin(self._settings.limit_ms)
+        return (yield)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Phase:
-        if session.config.option.collectonly or self._config.pluginmanager.hasplugin("dsession") or not session.items:
+        if not self._runs_tests(session) or not session.items:
             return (yield)
         _load_trio_for(session.items)
         limits_ms = [rules.limit_ms for rules in self._rules_by_item.values()]
-        watch = Watch(
-            min(limits_ms, default=self._settings.limit_ms),
-            allowances=self._settings.allowances,
-            fixture_now=self._fixture_now,
-            feed_of=self._config.rootpath.name if self._settings.feed else None,
-        )
-        watch.start()
+        watch, problem = self._arming.finish(min(limits_ms, default=self._settings.limit_ms))
         self._watch = self._config.stash[WATCH] = watch
         try:
-            self._prove(watch)
+            self._tell_whether_armed(problem)
             return (yield)
         finally:
             del self._config.stash[WATCH]
@@ -96,14 +97,25 @@ class Guard:
             self._gathering.add(self._take(watch))
             self._gathering.note_unused(watch.detector.unused_allowances)
 
+    def _runs_tests(self, session: pytest.Session) -> bool:
+        return not session.config.option.collectonly and not self._config.pluginmanager.hasplugin("dsession")
+
+    def _new_watch(self, limit_ms: float) -> Watch:
+        return Watch(
+            limit_ms,
+            allowances=self._settings.allowances,
+            fixture_now=self._fixture_now,
+            feed_of=self._config.rootpath.name if self._settings.feed else None,
+        )
+
+    def pytest_unconfigure(self) -> None:
+        self._arming.abandon()
+
     def pytest_sessionfinish(self) -> None:
         if self._is_worker:
             self._config.workeroutput["loophound"] = self._gathering.to_json()  # type: ignore[attr-defined]
 
-    def _prove(self, watch: Watch) -> None:
-        problem = self_check(watch)
-        watch.detector.wait_for_observer()
-        watch.sightings.clear()
+    def _tell_whether_armed(self, problem: str) -> None:
         if problem:
             self._gathering.problems.append(problem)
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

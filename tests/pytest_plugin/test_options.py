@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import threading
+from asyncio import BaseEventLoop
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -151,6 +154,58 @@ def test_where_detection_does_not_work_the_run_says_so(pytester: pytest.Pytester
     told.stdout.fnmatch_lines([loud, "*stalls of the event loop*", loud])
     told.assert_outcomes(passed=1)
     assert told.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_nothing_stays_armed_where_no_test_runs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_broken="1 +")
+    before = BaseEventLoop.run_forever, len(gc.callbacks), {*threading.enumerate()}
+    ended = run(pytester, "--fail-on-stall", within=True)
+    assert ended.ret == pytest.ExitCode.INTERRUPTED
+    assert (BaseEventLoop.run_forever, len(gc.callbacks)) == before[:2]
+    assert {*threading.enumerate()} <= before[2]
+
+
+def test_a_limit_of_one_test_may_be_below_that_of_the_run(pytester: pytest.Pytester) -> None:
+    """The watch was armed before the tests were known."""
+    pytester.makepyfile(
+        """
+        import asyncio, time, pytest
+
+        async def block():
+            await asyncio.sleep(0.03)
+            time.sleep(0.2)
+
+        @pytest.mark.stall_limit(50)
+        def test_strict():
+            asyncio.run(block())
+
+        def test_loose():
+            asyncio.run(block())
+        """
+    )
+    ended = run(pytester, "--fail-on-stall=5000")
+    ended.assert_outcomes(passed=1, failed=1)
+    ended.stdout.fnmatch_lines(["loophound: armed*", "FAILED *test_strict*"])
+
+
+def test_a_module_that_blocks_when_it_is_imported_is_no_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio, time
+
+        async def block():
+            await asyncio.sleep(0.03)
+            time.sleep(0.4)
+
+        asyncio.run(block())
+
+        def test_it():
+            pass
+        """
+    )
+    ended = run(pytester, "--fail-on-stall=100")
+    ended.assert_outcomes(passed=1)
+    ended.stdout.no_fnmatch_line("*stalls of the event loop*")
 
 
 def test_the_fixture_works_without_the_flag(pytester: pytest.Pytester) -> None:

@@ -47,7 +47,7 @@ class LoopWatch:
 
 
 _installed: list[LoopWatch] = []
-_undo: list[Callable[[], None]] = []
+_undo: dict[str, Callable[[], None]] = {}  # by what is patched
 _told: set[int] = set()  # ids of the loops whose run was told: a patch of ours may lie below another's
 
 
@@ -56,9 +56,16 @@ def _patch() -> None:
     uvloop = _uvloop()
     if uvloop is not None:
         _wrap(uvloop.Loop)
-    undo = wrap_setup(_instrument)  # of trio, when the program has imported it
+    notice_trio()
+
+
+def notice_trio() -> None:
+    """Tell runs of trio as well, once the program has imported it: call this again where it may have done so since."""
+    if "trio" in _undo or not _undo:  # nothing is patched without a watch
+        return
+    undo = wrap_setup(_instrument)
     if undo is not None:
-        _undo.append(undo)
+        _undo["trio"] = undo
 
 
 def _instrument() -> RunInstrument | None:
@@ -78,7 +85,7 @@ def _instrument() -> RunInstrument | None:
 
 def _put_back() -> None:
     while _undo:
-        _undo.pop()()
+        _undo.popitem()[1]()
 
 
 def _wrap(loop_class: Any) -> None:
@@ -110,7 +117,7 @@ def _wrap(loop_class: Any) -> None:
             else:
                 loop_class.run_forever = original
 
-    _undo.append(undo)
+    _undo[loop_class.__name__] = undo
 
 
 def running_base(loop: asyncio.AbstractEventLoop) -> int:
