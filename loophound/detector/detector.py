@@ -270,7 +270,9 @@ class Detector:
 
         Costs some microseconds. A loop that `settle()` has given up does not count until it answers.
         """
-        return not self._armed or self._settling.settled(self._loops, self._watchdog.reported_ns, self._stream.idle)
+        return not self._armed or self._settling.settled(
+            self._loops, self._watchdog.reported_ns, lambda: self._stream.idle
+        )
 
     def settle(self, timeout_s: float = 1.0) -> bool:
         """Wait until `settled()`, which takes about 70 ms after a stall and no time without one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from loophound.detector.adapters.heartbeat import WatchedLoop
 
@@ -21,13 +21,13 @@ class Settling:
         if loop.late_ns:
             self._late_ns = time.monotonic_ns()
 
-    def settled(self, loops: Sequence[WatchedLoop], reported_ns: int, shown: bool) -> bool:
+    def settled(self, loops: Sequence[WatchedLoop], reported_ns: int, shown: Callable[[], bool]) -> bool:
         """Whether none of them is late, and what they were late for was reported and shown."""
         loops = list(loops)
         if any(loop.is_late() and self._given_up.get(loop) != loop.answered_ns for loop in loops):
             return False
         late_ns = max([self._late_ns, *(loop.late_ns for loop in loops)])
-        return late_ns <= self._given_up_ns or (late_ns < reported_ns and shown)
+        return late_ns <= self._given_up_ns or (late_ns < reported_ns and shown())
 
     def give_up(self, loops: Sequence[WatchedLoop]) -> None:
         """Those that are late now do not count until they answer."""

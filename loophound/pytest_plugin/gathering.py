@@ -52,7 +52,9 @@ class Gathering:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._ran.add(report.nodeid)
-        self.add(map(Judged.from_dict, json.loads(getattr(report, REPORTED, "[]"))))
+        told = getattr(report, REPORTED, None)
+        if told is not None:
+            self.add(map(Judged.from_dict, json.loads(told)))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
