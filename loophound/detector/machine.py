@@ -45,6 +45,10 @@ ONGOING_NS = 1_000_000_000
 # after the loop was seen to turn without being asked. What is asked at each tick is found late at the next one.
 ASKED_PACE = (2, 3)
 UNASKED_PACE = (2, 5)
+# A loop that has had nothing to do for so long is looked at half as rarely again: what a process at rest pays for
+# being watched are the looks. The first that finds it late still comes within a threshold.
+DROWSY_AFTER_NS = 2_000_000_000
+DROWSY = 3 / 2
 # Of a threshold below 40 ms little would be left for samples: a hand-over of the GIL takes 5 ms of it.
 SHORT_NS = 8_000_000
 
@@ -109,6 +113,7 @@ class LoopMachine:
         self._dice = beat.at_ns & MOST_DICE
         self._paced_ns = interval_ns  # in what time the next tick was to come
         self._rests = False  # it had nothing to do when it was last seen
+        self._rested_for_ns = 0  # and before, without a turn that was seen
         self._sampled_ns = 0
         self._present = 0  # ticks in a row that came in time
         self._asked_ns = beat.at_ns
@@ -139,7 +144,9 @@ class LoopMachine:
     def longest_pace_ns(self) -> int:
         """In what time after a beat the next one is due at the latest."""
         pace = UNASKED_PACE if self.interval_ns >= SHORT_NS else ASKED_PACE
-        return self.interval_ns * pace[self.tells_turns] // 2
+        pace_ns = self.interval_ns * pace[self.tells_turns] // 2
+        drowsy = self.tells_turns and self._rested_for_ns >= DROWSY_AFTER_NS
+        return int(pace_ns * DROWSY) if drowsy else pace_ns
 
     def episode_at(self, at_ns: int) -> Episode | None:
         """The silence to which something at that time belongs."""
@@ -155,7 +162,7 @@ class LoopMachine:
             # When nobody could ask, the loop was late since it was due.
             unasked = self._asked_ns - self.episode.due_ns > SLACK_NS
             self.stats.answered(beat, beat.at_ns - (self.episode.due_ns if unasked else self._asked_ns))
-            self._rests = False
+            self._rested_for_ns, self._rests = 0, False
             self._end_episode(beat)
             self._goes_on(beat, self.interval_ns * ASKED_PACE[self.tells_turns] // 2)
             return ()
@@ -164,7 +171,10 @@ class LoopMachine:
             # The lag is at most that: its last answer, which was one of a loop that turns as well, tells it better.
             self.stats.answered(alive, min(alive.lag_ns, self.stats.last_lag_ns))
             # No silence ends: until then it turned, or had nothing to do.
-            self._rests = not alive.lag_ns
+            rests = not alive.lag_ns
+            still = rests and self._rests
+            self._rested_for_ns = self._rested_for_ns + alive.at_ns - self.episode.beat_ns if still else 0
+            self._rests = rests
             self._goes_on(alive, self.longest_pace_ns)
             return ()
         match fact:

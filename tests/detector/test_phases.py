@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from loophound.detector.facts import LoopBeat, SeenAlive, Source, Ticked
-from loophound.detector.machine import AskForBeat, CaptureStack, LoopMachine, StallEnded, State
+from loophound.detector.machine import DROWSY_AFTER_NS, AskForBeat, CaptureStack, LoopMachine, StallEnded, State
 from tests.detector.facts import HANDLER, sampled
 
 MS = 1_000_000
@@ -81,7 +81,8 @@ def test_blocks_in_step_with_the_watchdog_show_all_the_same(offset_ms: int, peri
 def durations(block: tuple[int, int], *, threshold_ms: int, phase_ns: int, before: str, gil_held: bool) -> list[int]:
     """As `run`, of a loop that keeps when its turns began: in whole milliseconds, as libuv does.
 
-    `before` is what it did until it blocked: "rests" and "turns" show without asking, "asked" does not.
+    `before` is what it did until it blocked: "rests" and "turns" show without asking, "asked" does not. Who "drowses"
+    has rested for long.
     """
     interval_ns = max(threshold_ms * MS // 5, 2 * MS)
     began_ns, ended_ns = block
@@ -97,7 +98,8 @@ def durations(block: tuple[int, int], *, threshold_ms: int, phase_ns: int, befor
             machine.feed(LoopBeat(answer_ns, 0, 0))
             answer_ns = 0
         if now_ns == due_ns and machine.state is State.RESTING and not blocked and before != "asked":
-            machine.feed(SeenAlive(now_ns if before == "rests" else now_ns - MS, 0, 0, 0 if before == "rests" else MS))
+            lag_ns = MS if before == "turns" else 0
+            machine.feed(SeenAlive(now_ns - lag_ns, 0, 0, lag_ns))
         while gil_held and looked_ns < now_ns:
             looked_ns += max(2 * MS, interval_ns // 4)
             overdue = looked_ns - machine.episode.due_ns >= max(interval_ns, threshold_ms * MS * 3 // 10)
@@ -114,7 +116,7 @@ def durations(block: tuple[int, int], *, threshold_ms: int, phase_ns: int, befor
 
 
 @pytest.mark.parametrize("gil_held", [False, True], ids=["", "gil held"])
-@pytest.mark.parametrize("before", ["rests", "turns", "asked"])
+@pytest.mark.parametrize("before", ["rests", "drowses", "turns", "asked"])
 @pytest.mark.parametrize("threshold_ms", [10, 20, 50, 100, 500])
 def test_a_duration_is_right_within_5_percent_or_5_ms_at_every_phase(
     threshold_ms: int, before: str, gil_held: bool
@@ -123,7 +125,7 @@ def test_a_duration_is_right_within_5_percent_or_5_ms_at_every_phase(
         phase_ns = step * threshold_ms * MS // 17
         for length in (0.8, 1.2, 1.7):
             length_ns = round(length * threshold_ms * MS)
-            began_ns = 10 * threshold_ms * MS + 123_456
+            began_ns = 10 * threshold_ms * MS + 123_456 + (DROWSY_AFTER_NS if before == "drowses" else 0)
             seen = durations(
                 (began_ns, began_ns + length_ns),
                 threshold_ms=threshold_ms,
@@ -133,6 +135,22 @@ def test_a_duration_is_right_within_5_percent_or_5_ms_at_every_phase(
             )
             assert len(seen) == (length > 1), (phase_ns, length)
             assert all(abs(ns - length_ns) <= max(length_ns * 0.05, 5 * MS) for ns in seen), (phase_ns, length, seen)
+
+
+def test_a_loop_that_rests_for_long_is_looked_at_less_often_until_it_turns() -> None:
+    machine = LoopMachine(threshold_ns=100 * MS, interval_ns=20 * MS, beat=LoopBeat(MS, 0, 0))
+    machine.tells_turns = True
+    machine.feed(SeenAlive(50 * MS, 0, 0, 0))
+    awake_ns = machine.longest_pace_ns
+    machine.feed(SeenAlive(50 * MS + DROWSY_AFTER_NS, 0, 0, 0))
+    assert machine.longest_pace_ns == machine.episode.due_ns - machine.episode.beat_ns == awake_ns * 3 // 2
+    machine.feed(SeenAlive(90 * MS + DROWSY_AFTER_NS, 0, 0, 4 * MS))
+    assert machine.longest_pace_ns == awake_ns
+    machine.feed(SeenAlive(190 * MS + DROWSY_AFTER_NS, 0, 0, 0))
+    machine.feed(SeenAlive(190 * MS + 2 * DROWSY_AFTER_NS, 0, 0, 0))
+    assert machine.longest_pace_ns > awake_ns
+    machine.feed(LoopBeat(200 * MS + 2 * DROWSY_AFTER_NS, 0, 0))
+    assert machine.longest_pace_ns == awake_ns
 
 
 def test_a_loop_that_was_seen_to_turn_counts_as_late_as_when_it_last_answered() -> None:

@@ -71,7 +71,7 @@ class Incident:
 
 
 class Watchdog(threading.Thread):
-    """Wakes every `interval_ns` while a loop runs, and not at all while none does."""
+    """Wakes every `interval_ns` while a loop runs and for a second after, and else not at all."""
 
     def __init__(
         self,
@@ -286,11 +286,12 @@ class Watchdog(threading.Thread):
         machine, loop = watch.machine, watch.loop
         if loop.tells_turns and not machine.tells_turns:
             machine.tells_turns = True
-            loop.pace(machine.longest_pace_ns)
         if now_ns - machine.episode.beat_ns >= machine.interval_ns // 2:
             alive = loop.seen_alive(now_ns, machine.interval_ns // 4, lambda: self._waits_for_events(watch))
             if alive is not None:
                 machine.feed(alive)
+        if machine.tells_turns:
+            loop.pace(machine.longest_pace_ns)
 
     def _waits_for_events(self, watch: Watch) -> bool:
         # While it rests it waits for no CPU either, so that what comes of it later stands out.
