@@ -106,7 +106,7 @@ class Delay:
     delay_s: float | None
 
 
-ENDED = "ended"
+ENDED, FAILED = "ended", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Evidence:
     gil_held: bool | None = None
     gc_generation: int | None = None
     gc_collected: int | None = None
-    # by --stall-limit: "signal", "exception", or "failed"; ENDED when the process ended in the stall
+    # by --stall-limit: "signal", "exception", or FAILED; ENDED when the process ended in the stall
     interrupted: str | None = None
 
 

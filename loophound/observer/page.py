@@ -21,7 +21,8 @@ SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
 _TICKED, _WANTED = range(2)  # the header
 _GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET, _LAG = range(10)
 _AIM_BEAT, _AIM_UNIT, _AIM_TURN, _TURN_PLACE, _FLOAT_TYPE, _PACE = range(10, 16)
-_NAMES = 16  # the second half of a slot: the names of loop and thread
+_TRIED = 16
+_NAMES = 17  # the rest of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
 NAMELESS = bytes(NAMES_BYTES)
 
@@ -153,6 +154,15 @@ class Slot:
         self._words[_AIM_BEAT] = value[0]
 
     @property
+    def tried_ns(self) -> int:
+        """The last beat before what the watchdog has tried to interrupt."""
+        return int(self._words[_TRIED])
+
+    @tried_ns.setter
+    def tried_ns(self, value: int) -> None:
+        self._words[_TRIED] = value
+
+    @property
     def names(self) -> tuple[str, str]:
         """What loop and thread are called in records; empty until the loop has told."""
         loop, _, thread = bytes(self._names).rstrip(b"\0").decode(errors="ignore").partition("\n")
@@ -165,8 +175,10 @@ class Slot:
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
-        words[_TURN_PLACE] = words[_PACE] = 0
-        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = 0
+        words[_TURN_PLACE] = words[_PACE] = words[_TRIED] = 0
+        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = words[
+            _TRIED
+        ] = 0
         self._names[:] = NAMELESS
         words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
         words[_GENERATION] = generation  # last: from here on the observer looks

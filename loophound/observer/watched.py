@@ -23,7 +23,7 @@ from loophound.detector.episode import Episode, Span
 from loophound.detector.facts import Sampled, Source, ThreadSampled
 from loophound.detector.limit import held_by
 from loophound.detector.machine import ONGOING_NS
-from loophound.detector.records import OtherThread, Request, Stall
+from loophound.detector.records import FAILED, OtherThread, Request, Stall
 from loophound.detector.report import short, stall_id
 from loophound.detector.syscalls import Wait, wait_of
 from loophound.observer.announce import Announcer, names_of, thread_name
@@ -433,7 +433,11 @@ class Watched:
 
     def _stalls(self, slot: Slot, sight: Sight, now_ns: int, *, least_ns: int) -> list[Stall]:
         served = self._served(slot, sight)
-        return self._announcer.stalls(slot, self._seen(sight.episode, now_ns), now_ns, least_ns=least_ns, served=served)
+        seen = self._seen(sight.episode, now_ns)
+        stalls = self._announcer.stalls(slot, seen, now_ns, least_ns=least_ns, served=served)
+        if stalls and seen.beat_ns in (slot.tried_ns, slot.aim[0]):  # it was to be interrupted, and goes on
+            stalls[-1] = replace(stalls[-1], evidence=replace(stalls[-1].evidence, interrupted=FAILED))
+        return stalls
 
     def _interrupt(self, slot: Slot, sight: Sight, now_ns: int) -> None:
         """Beyond the stall limit, and the GIL held: only a signal from here can reach the main thread.

@@ -66,6 +66,22 @@ def test_a_hang_is_kept_in_ledger_and_record(supervised: Start, tmp_path: Path, 
 
 
 @pytest.mark.once
+def test_what_the_stall_limit_cannot_interrupt_is_left_to_the_supervisor(supervised: Start, tmp_path: Path) -> None:
+    app = APP.replace("time.sleep(600)", "hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)")
+    app = app.replace("import asyncio,", "import asyncio, hashlib,")
+    options = "--workers=1", "--detect-blocking", "--stall-limit=1", "--timeout-worker=5", "--record=r.jsonl"
+    server = supervised(*options, app=app)
+    server.wait_for("Worker . serves")
+    with server.send_and_leave("/hang"):
+        server.wait_for("Worker 1 serves", 2)
+    assert server.get()
+    server.end()
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    told = [r for r in records if r["culprit"] and r["culprit"]["line"] == line_of("pbkdf2", app)]
+    assert (told[-1]["ongoing"], told[-1]["evidence"]["interrupted"]) == (False, "failed")
+
+
+@pytest.mark.once
 def test_a_worker_that_nobody_watches_is_examined_when_it_hangs(supervised: Start) -> None:
     server = supervised("--workers=1", "--timeout-worker=2", "--hang-watch=off")
     server.wait_for("Worker 1 serves")

@@ -32,13 +32,14 @@ from loophound.detector.episode import Episode
 from loophound.detector.facts import Sampled, Source
 from loophound.detector.frames import STAND_IN, CodeFrame
 from loophound.detector.limit import held_by
+from loophound.detector.records import FAILED
 from loophound.detector.segments import unit_of
 from loophound.detector.syscalls import Wait, wait_of
 from loophound.errors import StallLimitExceeded
 
 # The first look may have found the code in the loop's or the server's own, where nothing is raised.
 RETRY_NS = 50_000_000
-FAILED, BY_SIGNAL, BY_EXCEPTION = "failed", "signal", "exception"
+BY_SIGNAL, BY_EXCEPTION = "signal", "exception"
 
 
 @dataclass(slots=True)
@@ -129,6 +130,8 @@ class Interrupter:
             return
         self._aims[loop.ident] = aim
         episode.interruptions.setdefault(aim.key, FAILED)
+        if loop.slot is not None:
+            loop.slot.tried_ns = aim.answered_ns
         if loop.ident == threading.main_thread().ident:
             if self._installed and SIGNAL is not None:
                 signal.pthread_kill(loop.ident, SIGNAL)
