@@ -97,10 +97,19 @@ class LoopMachine:
     """Judges the silence of one loop. `threshold_ns` and `interval_ns` are fixed at start.
 
     `tells_turns` says that samples will have the time at which the loop's turn began. Then beats need not
-    bound it, and are due less often.
+    bound it, and are due less often. `pace_ns` is in what time after the first `beat` the first tick is to come, the
+    interval where it is not given.
     """
 
-    def __init__(self, *, threshold_ns: int, interval_ns: int, beat: LoopBeat, stats: LoopStats | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        threshold_ns: int,
+        interval_ns: int,
+        beat: LoopBeat,
+        stats: LoopStats | None = None,
+        pace_ns: int | None = None,
+    ) -> None:
         self.threshold_ns = threshold_ns
         self.interval_ns = interval_ns
         self.state = State.RESTING
@@ -111,7 +120,7 @@ class LoopMachine:
         self._ticked_ns = beat.at_ns
         self._resting_ns = self._pace_ns = interval_ns
         self._dice = beat.at_ns & MOST_DICE
-        self._paced_ns = interval_ns  # in what time the next tick was to come
+        self._paced_ns = interval_ns if pace_ns is None else pace_ns  # in what time the next tick was to come
         self._rests = False  # it had nothing to do when it was last seen
         self._rested_for_ns = 0  # and before, without a turn that was seen
         self._sampled_ns = 0

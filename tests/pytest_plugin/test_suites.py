@@ -82,7 +82,10 @@ def test_no_good_test_fails(pytester: pytest.Pytester) -> None:
     for outcome in outcomes.values():
         assert outcome.returned == 0, "\n".join(outcome.lines)
     assert sum(outcome.counts["passed"] for outcome in outcomes.values()) >= 45
-    assert loops.counts["skipped"] == allowed.counts["xfailed"] == 1
+    assert loops.counts["skipped"] == 1
+    # On a crowded machine nobody may have had a CPU to look at it with: then it is not accused, and passes.
+    known = {told["stall"]["cause"] for told in allowed.told("test_known_to_fail")}
+    assert allowed.counts.get("xfailed") == 1 or known == {"starved"}, known
     # On a crowded machine there may be more of them, and the machine may be what most of one was spent on.
     assert {told["stall"]["cause"] for told in loops.told("test_stopped")} - {"starved"} == {"suspended"}
     outside = [told["verdict"] for told in loops.stalls if not told["test"]]

@@ -150,7 +150,7 @@ class Watchdog(threading.Thread):
         try:
             while not self._stopping.is_set():
                 if self._watches or self._lingers():
-                    if not rest:
+                    if not rest or not self._watches:
                         self._paced_ns = min((w.machine.pace_ns for w in self._watches), default=self._interval_ns)
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
                     time.sleep(self._paced_ns / 1e9)
@@ -186,7 +186,11 @@ class Watchdog(threading.Thread):
                 continue
             stats = self._stats_of(loop)
             machine = LoopMachine(
-                threshold_ns=self._threshold_ns, interval_ns=self._interval_ns, beat=loop.first_beat, stats=stats
+                threshold_ns=self._threshold_ns,
+                interval_ns=self._interval_ns,
+                beat=loop.first_beat,
+                stats=stats,
+                pace_ns=max(self._interval_ns, self._paced_ns),
             )
             self._watches += (Watch(loop, machine),)
 
