@@ -21,8 +21,8 @@ SIZE_BYTES = 8 * (HEADER_WORDS + SLOTS * SLOT_WORDS)
 _TICKED, _WANTED = range(2)  # the header
 _GENERATION, _THREAD_STATE, _NATIVE_ID, _BASE, _KIND, _BEAT, _ANNOUNCED, _REPORTED, _QUIET, _LAG = range(10)
 _AIM_BEAT, _AIM_UNIT, _AIM_TURN, _TURN_PLACE, _FLOAT_TYPE, _PACE = range(10, 16)
-_TRIED = 16
-_NAMES = 17  # the rest of a slot: the names of loop and thread
+_TRIED, _TURN_IN_FRAME = 16, 17
+_NAMES = 18  # the rest of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
 NAMELESS = bytes(NAMES_BYTES)
 
@@ -124,6 +124,11 @@ class Slot:
         return int(self._words[_TURN_PLACE])
 
     @property
+    def turn_in_frame(self) -> int:
+        """Where in a frame of the function that makes turns that is, in bytes; 0 when not known."""
+        return int(self._words[_TURN_IN_FRAME])
+
+    @property
     def float_type(self) -> int:
         """The address of Python's float."""
         return int(self._words[_FLOAT_TYPE])
@@ -141,6 +146,11 @@ class Slot:
         """The loop's turns can be read at this address, or at 0 no longer."""
         self._words[_FLOAT_TYPE] = id(float)
         self._words[_TURN_PLACE] = place
+
+    def keeps_time_in_frame(self, offset: int) -> None:
+        """Until the place is known, whoever sees the frame can read it there."""
+        self._words[_FLOAT_TYPE] = id(float)
+        self._words[_TURN_IN_FRAME] = offset
 
     @property
     def aim(self) -> tuple[int, int, int]:
@@ -175,7 +185,7 @@ class Slot:
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
-        words[_TURN_PLACE] = words[_PACE] = words[_TRIED] = 0
+        words[_TURN_PLACE] = words[_TURN_IN_FRAME] = words[_PACE] = words[_TRIED] = 0
         words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = words[
             _TRIED
         ] = 0

@@ -9,17 +9,32 @@ and the time at which the loop was asked (`Episode.turned_ns`).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
+from loophound.detector.frames import CodeFrame
 from loophound.observer.memory import BadAddress, Readable
-from loophound.observer.page import ON_UVLOOP, Slot
+from loophound.observer.page import ON_ASYNCIO, ON_UVLOOP, Slot
 
 FLOAT = struct.Struct("=QQd")  # reference count, type, value: PyFloatObject of a build with the GIL
 MS_NS = 1_000_000
+RUN_ONCE = "BaseEventLoop._run_once"
 
 
-def turn_began_ns(memory: Readable, slot: Slot) -> int | None:
-    """When the turn began in which the loop is; None when it rests, or keeps it nowhere."""
-    place = slot.turn_place
+def place_in(slot: Slot, frames: Sequence[CodeFrame], addresses: Sequence[int]) -> int:
+    """Where the loop keeps it, by a stack: of a loop that has not answered yet that is not known otherwise."""
+    if slot.kind == ON_ASYNCIO and not slot.turn_place and slot.turn_in_frame:
+        for frame, address in zip(reversed(frames), reversed(addresses), strict=True):
+            if frame.function == RUN_ONCE and frame.file.endswith("/asyncio/base_events.py"):
+                return address + slot.turn_in_frame
+    return slot.turn_place
+
+
+def turn_began_ns(memory: Readable, slot: Slot, place: int | None = None) -> int | None:
+    """When the turn began in which the loop is; None when it rests, or keeps it nowhere.
+
+    `place` is where the loop keeps it, for whoever knows better than the loop has told.
+    """
+    place = slot.turn_place if place is None else place
     if not place:
         return None
     try:

@@ -34,7 +34,7 @@ from loophound.observer.messages import Encoder, greeting
 from loophound.observer.page import ON_ASYNCIO, ON_TRIO, Page, Slot
 from loophound.observer.request import ScopeReader, Served
 from loophound.observer.states import LoopState, judge
-from loophound.observer.turns import turn_began_ns
+from loophound.observer.turns import place_in, turn_began_ns
 from loophound.observer.walk import Thread, Walk, Walker
 from loophound.times import iso_of
 
@@ -377,7 +377,7 @@ class Watched:
             runnable=runnable,
             stopped=sight.probe.is_stopped(),
             others=self._others(slot, sight),
-            turned_ns=turn_began_ns(self._memory, slot),
+            turned_ns=turn_began_ns(self._memory, slot, place_in(slot, walk.frames, walk.addresses)),
         )
         sight.episode.add_sample(sample)
         if self._send(self._encoder.encode(slot.index, sight.generation, sample, self._dropped)):

@@ -14,11 +14,12 @@ import pytest
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.turns import place_in_frame, uv_time
 from loophound.detector.detector import Detector
+from loophound.detector.frames import CodeFrame
 from loophound.detector.records import Cause, Stall
 from loophound.observer.calibrate import calibrate
 from loophound.observer.memory import BadAddress, ProcessMemory
 from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_UVLOOP, Page, Slot
-from loophound.observer.turns import MS_NS, turn_began_ns
+from loophound.observer.turns import MS_NS, place_in, turn_began_ns
 from tests.detector.conftest import Runner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the observer reads /proc")
@@ -92,6 +93,42 @@ def test_what_is_no_time_is_not_known(page: Page, content: dict[int, bytes]) -> 
 
 def test_where_no_place_is_known_nothing_is_read(page: Page) -> None:
     assert turn_began_ns(Memory({}), slot_of(page, ON_OTHER, 0)) is None
+
+
+def test_of_a_loop_that_has_not_answered_yet_a_stack_tells(page: Page) -> None:
+    frames = [
+        CodeFrame("/srv/app.py", 1, "BaseEventLoop._run_once", 0),
+        CodeFrame("/usr/lib/python3.11/asyncio/base_events.py", 1922, "BaseEventLoop._run_once", 800),
+        CodeFrame("/srv/app.py", 1, "main", 0),
+    ]
+    addresses = [0x5000, 0x6000, 0x7000]
+    slot = slot_of(page, ON_ASYNCIO, 0)
+    assert place_in(slot, frames, addresses) == 0
+    slot.keeps_time_in_frame(0x80)
+    assert place_in(slot, frames, addresses) == 0x6080
+    assert place_in(slot, frames[2:], addresses[2:]) == 0
+    memory = Memory({0x6080: word(NUMBER), NUMBER: number(1.5)})
+    assert turn_began_ns(memory, slot, 0x6080) == 1_500_000_000
+    slot.keeps_time_at(PLACE)
+    assert place_in(slot, frames, addresses) == PLACE
+
+
+@pytest.mark.allow_blocking(reason="that is what is timed")
+def test_a_block_in_the_first_turn_of_a_run_begins_with_it(run: Runner) -> None:
+    told: list[Stall] = []
+
+    async def main() -> None:
+        time.sleep(0.4)
+
+    with Detector(0.1, on_stall=told.append) as detector:
+        assert detector.wait_for_observer(), detector.observer_problem
+        for _ in range(5):  # the machine may let nobody look
+            run(main())
+            detector.settle(10)
+            if told and told[-1].duration_error_s == 0.001:
+                break
+    assert (told[-1].cause, told[-1].duration_error_s) == (Cause.SLEEP, 0.001)
+    assert told[-1].duration_s >= 0.399
 
 
 def test_a_place_is_sought_in_the_right_loop_and_frame_only() -> None:

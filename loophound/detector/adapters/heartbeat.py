@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
 
-from loophound.detector.adapters.turns import UvTime, place_in_frame, uv_time
+from loophound.detector.adapters.turns import UvTime, offset_in_frame, place_in_frame, uv_time
 from loophound.detector.facts import LoopBeat, LoopStopped, SeenAlive
 from loophound.observer.layout import Layout
 from loophound.observer.memory import ProcessMemory
@@ -84,6 +84,8 @@ class WatchedLoop:
     def read_turns(self, memory: ProcessMemory, layout: Layout) -> None:
         """Find out when the loop's turns begin by reading its memory. On the loop's own thread."""
         self._memory = memory, layout
+        if self.slot is not None and self.slot.kind == ON_ASYNCIO:
+            self.slot.keeps_time_in_frame(offset_in_frame(layout))
         if self.slot is not None and self.slot.kind == ON_UVLOOP:
             self._uv_time = uv_time(self.loop, memory)
             if self._uv_time is not None:

@@ -75,7 +75,7 @@ def place_in_frame(caller: FrameType | None, layout: Layout, memory: ProcessMemo
     frame = caller
     while frame is not None and frame.f_code is not RUN_ONCE:
         frame = frame.f_back
-    if frame is None or VARIABLE not in RUN_ONCE.co_varnames:
+    if frame is None or not (offset := offset_in_frame(layout)):
         return 0
     try:
         address = memory.word(id(frame) + 8 * PLACE_OF_FRAME)
@@ -83,4 +83,11 @@ def place_in_frame(caller: FrameType | None, layout: Layout, memory: ProcessMemo
             return 0
     except BadAddress:
         return 0
-    return address + layout.frame_locals + 8 * RUN_ONCE.co_varnames.index(VARIABLE)
+    return address + offset
+
+
+def offset_in_frame(layout: Layout) -> int:
+    """How many bytes into its frame `_run_once` keeps the time; 0 when not known."""
+    if VARIABLE not in RUN_ONCE.co_varnames:
+        return 0
+    return layout.frame_locals + 8 * RUN_ONCE.co_varnames.index(VARIABLE)
