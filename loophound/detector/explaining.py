@@ -16,7 +16,7 @@ from loophound.detector.allowances import Allowances
 from loophound.detector.diagnosis import Finding, diagnose
 from loophound.detector.episode import Span
 from loophound.detector.facts import Sampled
-from loophound.detector.records import INNOCENT, Stall
+from loophound.detector.records import FAILED, INNOCENT, Stall
 from loophound.detector.report import Arrival, Reporter, Scene
 from loophound.detector.tracing import Tracing
 from loophound.server.hooks import Exchange
@@ -83,7 +83,7 @@ class Explainer:
         beyond = self._limit_ns is not None and finding.span.length_ns > self._limit_ns + finding.portrait.threshold_ns
         if not beyond or finding.interrupted is not None or finding.cause in INNOCENT:
             return finding
-        return replace(finding, interrupted="failed")
+        return replace(finding, interrupted=FAILED)
 
     def is_meant(self, watched: WatchedLoop, sample: Sampled) -> bool:
         """On the watchdog's thread: whether somebody allowed the block that goes on now."""

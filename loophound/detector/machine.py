@@ -45,10 +45,10 @@ ONGOING_NS = 1_000_000_000
 # after the loop was seen to turn without being asked. What is asked at each tick is found late at the next one.
 ASKED_PACE = (2, 3)
 UNASKED_PACE = (2, 5)
-# A loop that has had nothing to do for so long is looked at half as rarely again: what a process at rest pays for
-# being watched are the looks. The first that finds it late still comes within a threshold.
+# A loop that has had nothing to do for so long is looked at less often: what a process at rest pays for being watched
+# are the looks. The observer waits three tenths of a threshold after a beat was due, and still looks within a threshold.
 DROWSY_AFTER_NS = 2_000_000_000
-DROWSY = 3 / 2
+DROWSY = 1.4
 # Of a threshold below 40 ms little would be left for samples: a hand-over of the GIL takes 5 ms of it.
 SHORT_NS = 8_000_000
 
@@ -126,6 +126,7 @@ class LoopMachine:
         self._sampled_ns = 0
         self._present = 0  # ticks in a row that came in time
         self._asked_ns = beat.at_ns
+        self._first_look_ns = beat.at_ns + self._paced_ns  # nobody was to ask before
         self.stats = LoopStats() if stats is None else stats
         self.stats.begins(beat)
 
@@ -169,7 +170,7 @@ class LoopMachine:
         if kind is LoopBeat and self.state is not State.STOPPED:
             beat = cast(LoopBeat, fact)
             # When nobody could ask, the loop was late since it was due.
-            unasked = self._asked_ns - self.episode.due_ns > SLACK_NS
+            unasked = self._asked_ns - max(self.episode.due_ns, self._first_look_ns) > SLACK_NS
             self.stats.answered(beat, beat.at_ns - (self.episode.due_ns if unasked else self._asked_ns))
             self._rested_for_ns, self._rests = 0, False
             self._end_episode(beat)

@@ -186,9 +186,7 @@ class Slot:
         words = self._words
         words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
         words[_TURN_PLACE] = words[_TURN_IN_FRAME] = words[_PACE] = words[_TRIED] = 0
-        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = words[
-            _TRIED
-        ] = 0
+        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = 0
         self._names[:] = NAMELESS
         words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
         words[_GENERATION] = generation  # last: from here on the observer looks

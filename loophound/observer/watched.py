@@ -435,7 +435,8 @@ class Watched:
         served = self._served(slot, sight)
         seen = self._seen(sight.episode, now_ns)
         stalls = self._announcer.stalls(slot, seen, now_ns, least_ns=least_ns, served=served)
-        if stalls and seen.beat_ns in (slot.tried_ns, slot.aim[0]):  # it was to be interrupted, and goes on
+        tried = seen.beat_ns in (slot.tried_ns, slot.aim[0])
+        if tried and stalls and stalls[-1].duration_s * 1e9 >= self.attachment.limit_ns:  # and it goes on
             stalls[-1] = replace(stalls[-1], evidence=replace(stalls[-1].evidence, interrupted=FAILED))
         return stalls
 

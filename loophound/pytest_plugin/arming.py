@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from loophound.detector.adapters.loops import notice_trio
 from loophound.pytest_plugin.selfcheck import self_check
-from loophound.pytest_plugin.watch import Watch
+from loophound.pytest_plugin.watch import COARSEST_MS, Watch
+
+UNPROVED = "the self-check has not run to its end"
 
 
 class Arming:
@@ -21,21 +23,24 @@ class Arming:
         self._problem = ""
 
     def begin(self, limit_ms: float) -> None:
-        self._limit_ms = limit_ms
+        self._limit_ms, self._check, self._problem = min(limit_ms, COARSEST_MS), None, UNPROVED
         self._watch = self._new_watch(limit_ms)
         self._watch.start()
-        self._check = threading.Thread(target=self._prove, args=(self._watch,), name="loophound-arming", daemon=True)
-        self._check.start()
+        check = threading.Thread(target=self._prove, args=(self._watch,), name="loophound-arming", daemon=True)
+        check.start()
+        self._check = check
 
     def finish(self, limit_ms: float) -> tuple[Watch, str]:
         """The watch, and what is wrong with it; empty when nothing is. No test has a limit below `limit_ms`.
 
         What blocked a loop until now is forgotten: it was in no test.
         """
-        if self._watch is None or self._check is None or limit_ms < self._limit_ms:
+        if self._watch is None or min(limit_ms, COARSEST_MS) < self._limit_ms:
             self.abandon()
             self.begin(limit_ms)
-            return self.finish(limit_ms)
+        assert self._watch is not None
+        assert self._check is not None
+        self._watch.limit_ms = limit_ms
         notice_trio()  # a module of tests may have imported it
         self._check.join()
         if self._problem:  # a collection that held the GIL may have kept it from looking
@@ -48,10 +53,11 @@ class Arming:
 
     def abandon(self) -> None:
         """There will be no tests."""
-        if self._watch is not None and self._check is not None:
+        if self._check is not None:
             self._check.join()
+        if self._watch is not None:
             self._watch.stop()
-            self._watch = None
+        self._watch = self._check = None
 
     def _prove(self, watch: Watch) -> None:
         self._problem = self_check(watch)

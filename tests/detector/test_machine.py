@@ -270,3 +270,11 @@ def test_the_pause_between_samples_grows_with_the_stall() -> None:
     assert taken[-1] - taken[0] > ONGOING_NS
     assert taken[-1] - taken[-2] > 5 * (taken[1] - taken[0])
     assert not [item for _, item in world.happened if isinstance(item, StallWentOn)][1:]
+
+
+def test_a_first_look_that_was_to_come_late_makes_no_lag() -> None:
+    machine = LoopMachine(threshold_ns=100 * MS, interval_ns=20 * MS, beat=LoopBeat(MS, 0, 0), pace_ns=70 * MS)
+    assert AskForBeat() in machine.feed(Ticked(71 * MS))
+    machine.feed(LoopBeat(71 * MS + 100_000, 0, 0))
+    assert machine.stats.lag.largest_ns == 100_000
+    assert machine.stats.found_busy_ns == 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from loophound.detector.facts import LoopBeat, SeenAlive, Source, Ticked
-from loophound.detector.machine import DROWSY_AFTER_NS, AskForBeat, CaptureStack, LoopMachine, StallEnded, State
+from loophound.detector.machine import DROWSY, DROWSY_AFTER_NS, AskForBeat, CaptureStack, LoopMachine, StallEnded, State
 from tests.detector.facts import HANDLER, sampled
 
 MS = 1_000_000
@@ -143,7 +143,7 @@ def test_a_loop_that_rests_for_long_is_looked_at_less_often_until_it_turns() -> 
     machine.feed(SeenAlive(50 * MS, 0, 0, 0))
     awake_ns = machine.longest_pace_ns
     machine.feed(SeenAlive(50 * MS + DROWSY_AFTER_NS, 0, 0, 0))
-    assert machine.longest_pace_ns == machine.episode.due_ns - machine.episode.beat_ns == awake_ns * 3 // 2
+    assert machine.longest_pace_ns == machine.episode.due_ns - machine.episode.beat_ns == int(awake_ns * DROWSY)
     machine.feed(SeenAlive(90 * MS + DROWSY_AFTER_NS, 0, 0, 4 * MS))
     assert machine.longest_pace_ns == awake_ns
     machine.feed(SeenAlive(190 * MS + DROWSY_AFTER_NS, 0, 0, 0))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.watchdog import Incident, Watchdog
-from loophound.detector.facts import Collected
+from loophound.detector.facts import Collected, Sampled, Source
 from loophound.detector.machine import GRACE_NS
+from loophound.observer.page import ON_ASYNCIO, Page
 from tests.detector.conftest import Runner
+from tests.detector.facts import HANDLER, sampled
 
 MS = 1_000_000
 
@@ -71,6 +75,57 @@ def test_a_run_that_was_over_soon_is_not_watched_and_a_long_one_is(run: Runner) 
         watchdog.tick()
     assert len(told) == 1
     assert told[0].until_ns - told[0].episode.began_ns >= 150 * MS
+
+
+class Link:
+    """An observer whose samples have come."""
+
+    def __init__(self, page: Page, taken: list[tuple[int, int, Sampled]]) -> None:
+        self.page = page
+        self.memory = None
+        self._taken = taken
+
+    def take(self) -> list[tuple[int, int, Sampled]]:
+        taken, self._taken = self._taken, []
+        return taken
+
+
+def test_the_samples_of_a_run_that_begins_during_a_tick_are_its_own(run: Runner) -> None:
+    page = Page.create()
+    link: Any = Link(page, [])
+    watchdog = Watchdog(threshold_ns=40 * MS, interval_ns=10 * MS, link=link, report=lambda told: None)
+
+    async def main() -> None:
+        slot = page.occupy(1, 1, ON_ASYNCIO)
+        loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=40 * MS, slot=slot)
+        watchdog.watch(loop)
+        link._taken = [(0, loop.generation, sampled(time.monotonic_ns() / MS, HANDLER, source=Source.OBSERVER))]
+        watchdog._drain_observer()  # as a tick does that admitted nobody at its beginning
+        assert [len(watch.machine.episode.samples) for watch in watchdog._watches] == [1]
+        loop.stop()
+
+    run(main())
+    os.close(page.descriptor)
+
+
+def test_what_is_told_of_a_run_that_is_over_does_not_get_into_the_next_ones_slot(run: Runner) -> None:
+    page = Page.create()
+
+    async def main() -> None:
+        slot = page.occupy(1, 1, ON_ASYNCIO)
+        assert slot is not None
+        loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=40 * MS, slot=slot)
+        loop.pace(7)
+        loop.tell_lag(8)
+        assert (slot.pace_ns, slot.lag_ns) == (7, 8)
+        slot.release()
+        assert page.occupy(1, 1, ON_ASYNCIO) is slot
+        loop.pace(7)
+        loop.tell_lag(8)
+        assert (slot.pace_ns, slot.lag_ns) == (0, 0)
+
+    run(main())
+    os.close(page.descriptor)
 
 
 def test_it_is_not_woken_for_each_run_but_for_the_first() -> None:

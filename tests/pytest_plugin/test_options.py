@@ -208,6 +208,24 @@ def test_a_module_that_blocks_when_it_is_imported_is_no_test(pytester: pytest.Py
     ended.stdout.no_fnmatch_line("*stalls of the event loop*")
 
 
+def test_a_check_that_dies_is_no_proof(pytester: pytest.Pytester) -> None:
+    """It runs beside the collection first, and then where an error is heard."""
+    pytester.makeconftest(
+        """
+        from loophound.pytest_plugin import arming
+
+        def dies(watch):
+            raise RuntimeError("can't start new thread")
+
+        arming.self_check = dies
+        """
+    )
+    pytester.makepyfile("def test_it(): pass\n")
+    ended = run(pytester, "--fail-on-stall", "-p", "no:threadexception")
+    assert ended.ret == pytest.ExitCode.INTERNAL_ERROR
+    ended.stdout.no_fnmatch_line("*armed*")
+
+
 def test_the_fixture_works_without_the_flag(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

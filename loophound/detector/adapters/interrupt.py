@@ -204,6 +204,8 @@ class Interrupter:
 
     def _note(self, aim: Aim, how: str) -> None:
         now_ns = self._interrupted_ns[aim.loop.ident] = time.monotonic_ns()
+        if aim.loop.slot is not None:
+            aim.loop.slot.tried_ns = 0
         if aim.episode is not None:
             aim.episode.interruptions[aim.key] = how
         else:

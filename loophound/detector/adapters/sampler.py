@@ -60,7 +60,7 @@ class Sampler:
         turn = link.turn_of(watched.slot) if link is not None else 0
         waiting, runnable = probe.look(link.memory if link is not None else None)
         if waiting is not None and not _is_still_in(watched.ident, stack[-1][0]):
-            waiting = None
+            waiting = runnable = None
         return Sampled(
             at_ns=at_ns,
             source=Source.WATCHDOG,

@@ -229,10 +229,11 @@ class Watchdog(threading.Thread):
         self._ticked_ns = now_ns
         if self._link is not None:
             self._link.page.ticked_ns = now_ns
+        # Taken before: a run that begins after has no part in these.
+        self._collected = self._collections.take() if self._collections.any else ()
         if self._newcomers:
             self._admit()
         pending = False
-        self._collected = self._collections.take() if self._collections.any else ()
         for watch in self._watches:
             pending |= self._look_at(watch, tick, late, thorough)
         if not pending:
@@ -275,8 +276,7 @@ class Watchdog(threading.Thread):
         machine, answers = watch.machine, watch.loop.answers
         while answers:
             machine.feed(answers.popleft())
-            if watch.loop.slot is not None:
-                watch.loop.slot.lag_ns = machine.stats.last_lag_ns
+            watch.loop.tell_lag(machine.stats.last_lag_ns)
         # After the answers, for each tells where one silence ends and the next begins: one may lie here unread since
         # before the collection, which let nobody look.
         for ident, collection in self._collected:
@@ -399,6 +399,8 @@ class Watchdog(threading.Thread):
     def _drain_observer(self) -> None:
         if self._link is None:
             return
+        if self._newcomers:  # a run that has begun during this tick may be in them
+            self._admit()
         for slot, generation, sample in self._link.take():
             watch = self._by_slot(slot, generation)
             if watch is None:
