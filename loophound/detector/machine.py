@@ -46,7 +46,7 @@ ONGOING_NS = 1_000_000_000
 ASKED_PACE = (2, 3)
 UNASKED_PACE = (2, 5)
 # A loop that has had nothing to do for so long is looked at less often: what a process at rest pays for being watched
-# are the looks. The observer waits three tenths of a threshold after a beat was due, and still looks within a threshold.
+# are the looks. The observer waits three tenths of a threshold after a beat was due: it still looks within one.
 DROWSY_AFTER_NS = 2_000_000_000
 DROWSY = 1.4
 # Of a threshold below 40 ms little would be left for samples: a hand-over of the GIL takes 5 ms of it.
