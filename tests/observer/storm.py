@@ -200,7 +200,7 @@ def storm(seconds: float, threads: int) -> int:
         sys.path.insert(0, folder)
         running: list[threading.Thread] = []
         while time.monotonic() < end_s:
-            running = [thread for thread in running if thread.is_alive()]
+            running = list(filter(threading.Thread.is_alive, running))
             while len(running) < threads:
                 root, family = random.choice([(root_a, "_a"), (root_b, "_b")])
                 until_s = min(end_s, time.monotonic() + random.expovariate(2.0))
@@ -224,7 +224,7 @@ def read(fd: int, layout: str, state: int) -> int:
     sys.stdout.flush()
     closed = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), closed.set()), daemon=True).start()
-    lists, wrong, leaves = 0, 0, Counter[str]()
+    lists, wrong, leaves = 0, Counter[str](), Counter[str]()
     while not closed.is_set():
         threads = walker.threads(state)
         lists += 1
@@ -235,15 +235,15 @@ def read(fd: int, layout: str, state: int) -> int:
             leaves[walk.frames[-1].function] += 1
             problem = false_in(walk.frames)
             if problem:
-                wrong += 1
-                if wrong <= SHOWN:
-                    sys.stdout.write(f"false: {problem}\n")
+                wrong[problem] += 1
     walks = walker.taken + walker.dropped
     sys.stdout.write(
         f"{lists} lists of threads, {walks} walks, {walker.taken} accepted, "
-        f"{walker.dropped / max(1, walks):.1%} dropped, {len(leaves)} functions seen innermost, {wrong} false\n"
+        f"{walker.dropped / max(1, walks):.1%} dropped, {len(leaves)} functions seen innermost, {wrong.total()} false\n"
     )
-    return int(wrong > 0 or not walker.taken)
+    for problem, times in wrong.most_common(SHOWN):
+        sys.stdout.write(f"false, {times} times: {problem}\n")
+    return int(bool(wrong) or not walker.taken)
 
 
 def false_in(frames: tuple[CodeFrame, ...]) -> str | None:
