@@ -105,6 +105,7 @@ class Watched:
         self._next_ns = 0  # when to look again, while nobody is overdue
         self._patience_ns = max(attachment.interval_ns, attachment.threshold_ns * 3 // 10)
         self._resting_ns = attachment.interval_ns * 3
+        self._ongoing_ns = max(ONGOING_NS, attachment.threshold_ns)  # what is shorter is no stall
         self._alert_ns = max(LOWEST_PAUSE_NS, attachment.interval_ns // 4)
         self._send(greeting())
 
@@ -342,7 +343,7 @@ class Watched:
         if now_ns - sight.sampled_ns >= max(LOWEST_PAUSE_NS, interval_ns // 4, rarer_ns):
             sight.sampled_ns = now_ns
             self._sample(slot, sight)
-        if late_ns >= ONGOING_NS:
+        if late_ns >= self._ongoing_ns:
             self._speak(slot, sight, now_ns)
         if 0 < self.attachment.limit_ns <= late_ns:
             self._interrupt(slot, sight, now_ns)
@@ -414,7 +415,7 @@ class Watched:
         if now_ns - sight.told_ns < RETRY_NS:
             return
         sight.told_ns = now_ns
-        stalls = self._stalls(slot, sight, now_ns, least_ns=ONGOING_NS)
+        stalls = self._stalls(slot, sight, now_ns, least_ns=self._ongoing_ns)
         if stalls:
             episode.announced = True
             slot.announced_ns = episode.beat_ns

@@ -69,3 +69,24 @@ def test_a_process_that_is_killed_while_its_loop_turns_ended_in_no_stall(tmp_pat
     time.sleep(0.3)
     assert records(tmp_path) == []
     assert kept(tmp_path) == 0
+
+
+SHORT_OF_IT = """
+import asyncio, ctypes, sys
+from loophound.detector.detector import Detector
+
+async def main():
+    await asyncio.sleep(0.5)
+    ctypes.PyDLL(None).usleep(2_500_000)  # holds the GIL
+    await asyncio.sleep(0.1)
+
+with Detector(6.0, record=sys.argv[1]) as detector:
+    assert detector.wait_for_observer(), detector.observer_problem
+    asyncio.run(main())
+"""
+
+
+def test_what_is_shorter_than_a_long_threshold_is_not_told_while_it_lasts_either(tmp_path: Path) -> None:
+    """The observer speaks after a second, in the place of a process that cannot: of a stall, and of nothing less."""
+    subprocess.run([sys.executable, "-c", SHORT_OF_IT, str(tmp_path / "stalls.jsonl")], timeout=60, check=True)
+    assert records(tmp_path) == []
