@@ -94,17 +94,20 @@ class WatchedLoop:
 
     def pace(self, pace_ns: int) -> None:
         """Beats are due that often."""
-        if self._has_slot():
-            self.slot.pace_ns = pace_ns  # type: ignore[union-attr]
+        slot = self._own_slot()
+        if slot is not None:
+            slot.pace_ns = pace_ns
 
     def tell_lag(self, lag_ns: int) -> None:
         """How late it was with its last beat."""
-        if self._has_slot():
-            self.slot.lag_ns = lag_ns  # type: ignore[union-attr]
+        slot = self._own_slot()
+        if slot is not None:
+            slot.lag_ns = lag_ns
 
-    def _has_slot(self) -> bool:
+    def _own_slot(self) -> Slot | None:
         """From the watchdog's thread: the run may be over, and its slot another's."""
-        return self.slot is not None and self.slot.generation == self.generation
+        slot = self.slot
+        return slot if slot is not None and slot.generation == self.generation else None
 
     def rests(self, now_ns: int) -> bool:
         """Whether its thread has not run since it was seen waiting for events. Called by the watchdog."""
