@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from typing import Any
 
@@ -46,7 +47,12 @@ async def one(anyio_backend: object) -> Any:
     await middleware.aclose()
 
 
-async def test_a_full_queue_is_answered_503(one: OffloadMiddleware, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_full_queue_is_answered_503(
+    one: OffloadMiddleware, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server that ran in this process before has set up the logger for itself.
+    monkeypatch.setattr(logging.getLogger("loophound"), "propagate", True)
+    caplog.set_level(logging.INFO, "loophound")
     async with anyio.create_task_group() as group:
         await full(one, group)
         refused = await Exchange().run(one)
