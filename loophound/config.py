@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 
 from loophound.addresses import DEFAULT_PORT, parse_address
 from loophound.errors import ConfigError
+from loophound.threshold import DEFAULT_THRESHOLD_MS
 
-DEFAULT_THRESHOLD_MS = 100.0
 ENV_PREFIX = "LOOPHOUND_"
 # Counts where ours is not set: containers are often set up by these, and would otherwise lose their port.
 UVICORN_ENV_PREFIX = "UVICORN_"

@@ -11,6 +11,7 @@ from loophound import config
 from loophound.cli import program
 from loophound.cli.options import OptionalValue, complete_values, config_options, values
 from loophound.errors import ConfigError
+from loophound.threshold import DEFAULT_THRESHOLD_MS
 
 STALLED_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h: no code that programs commonly give themselves
 
@@ -67,11 +68,11 @@ def command(words: list[str], /, fail_on_stall: bool, **given: str | None) -> No
     from loophound.cli.detection import detection
     from loophound.cli.hosting import hosting
 
-    threshold_ms = settings.get("detect_blocking") or config.DEFAULT_THRESHOLD_MS
+    threshold_ms = settings.get("detect_blocking") or DEFAULT_THRESHOLD_MS
     if threshold_ms == "calls":
         raise ConfigError("--detect-blocking=calls is for `loophound serve`: a program has no requests")
     if threshold_ms == "stalls":
-        threshold_ms = config.DEFAULT_THRESHOLD_MS
+        threshold_ms = DEFAULT_THRESHOLD_MS
     config.check_stall_limit(settings.get("stall_limit"), threshold_ms)
     about = {"app": " ".join(words), "command": "exec", "threshold_s": threshold_ms / 1000}
     with ExitStack() as at_end:

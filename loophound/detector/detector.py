@@ -129,7 +129,6 @@ class Detector:
             self._reporter,
             self._allowances,
             tracing,
-            threshold_ns=self.threshold_ns,
             limit_ns=self._limit_ns,
             worker=worker,
         )
@@ -165,7 +164,6 @@ class Detector:
         self._stream.start()
         self._interrupter = self._start_interrupter()
         self._watchdog = Watchdog(
-            threshold_ns=self.threshold_ns,
             interval_ns=self.interval_ns,
             link=self._link,
             report=self._stream.put,
@@ -280,6 +278,8 @@ class Detector:
         Not for the thread of a loop, which would wait for itself. After `timeout_s` it gives up,
         for good, what it waited for, and returns False.
         """
+        if self.settled():
+            return True
         deadline_s = time.monotonic() + timeout_s
         while not self.settled():
             if time.monotonic() >= deadline_s:
@@ -368,7 +368,8 @@ class Detector:
         if self._link is not None:
             slot = self._link.page.occupy(self._this_thread_state(), threading.get_native_id(), kind_of(loop))
         kind = WatchedTrio if isinstance(loop, TrioRun) else WatchedLoop
-        watched = kind(loop, base=base, threshold_ns=self.threshold_ns, slot=slot)
+        threshold_ns = getattr(loop, "stall_threshold_ns", self.threshold_ns)
+        watched = kind(loop, base=base, threshold_ns=threshold_ns, slot=slot)
         served = self._served.get(id(loop))
         watched.exchanges = served.exchanges if served is not None else None
         if self._link is not None:

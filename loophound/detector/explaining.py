@@ -31,7 +31,6 @@ class Explainer:
         allowances: Allowances,
         tracing: Tracing | None,
         *,
-        threshold_ns: int,
         limit_ns: int | None,
         worker: int,
     ) -> None:
@@ -39,7 +38,6 @@ class Explainer:
         self._reporter = reporter
         self._allowances = allowances
         self._tracing = tracing
-        self._threshold_ns = threshold_ns
         self._limit_ns = limit_ns
         self._worker = worker
 
@@ -49,7 +47,7 @@ class Explainer:
         findings = diagnose(
             episode,
             until_ns=incident.until_ns,
-            threshold_ns=self._threshold_ns,
+            threshold_ns=watched.threshold_ns,
             origin=self._reporter.origin,
             observed=observed,
         )
@@ -62,7 +60,7 @@ class Explainer:
             worker=self._worker,
             loop=watched.loop_name,
             thread=watched.thread_name,
-            threshold_ns=self._threshold_ns,
+            threshold_ns=watched.threshold_ns,
             error_ns=episode.error_ns,
             beat_ns=episode.beat_ns,
             slot=watched.slot.index if watched.slot is not None else -1,

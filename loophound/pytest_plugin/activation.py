@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from loophound.config import DEFAULT_THRESHOLD_MS
 from loophound.pytest_plugin.baseline import Baseline
 from loophound.pytest_plugin.gathering import CALL_GATHERING, Gathering
 from loophound.pytest_plugin.guard import Guard
 from loophound.pytest_plugin.settings import read_allowances, read_settings
+from loophound.threshold import DEFAULT_THRESHOLD_MS
 
 
 def activate(config: pytest.Config) -> None:

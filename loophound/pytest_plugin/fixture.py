@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from loophound.config import DEFAULT_THRESHOLD_MS
 from loophound.dashboards.account import headline
 from loophound.detector.records import Cause, Stall
 from loophound.pytest_plugin.markers import rules_of
 from loophound.pytest_plugin.watch import PATIENCE_S, WATCH, Watch
+from loophound.threshold import DEFAULT_THRESHOLD_MS
 
 LOOK_S = 0.005
 

@@ -10,12 +10,24 @@ from loophound.pytest_plugin.watch import Watch
 
 ATTEMPTS = 3
 THREAD = "loophound-self-check"
+# In intervals of the watchdog, of which a threshold has five. After two it begins to look; to block for longer
+# would prove no more, and a run of few tests waits for it.
+THRESHOLD = 2.5
+LENGTH = 3.25
+
+
+class CheckedLoop(asyncio.SelectorEventLoop):
+    """Blocked for so long it is stalled, whatever the limit of the tests."""
+
+    def __init__(self, stall_threshold_ns: int) -> None:
+        super().__init__()
+        self.stall_threshold_ns = stall_threshold_ns
 
 
 def self_check(watch: Watch) -> str:
     """What is wrong; empty when a block on a private loop, in a thread of its own, was seen."""
     for _ in range(ATTEMPTS):
-        thread = threading.Thread(target=_block, args=(watch.detector.threshold_ns / 1e9,), name=THREAD, daemon=True)
+        thread = threading.Thread(target=_block, args=(watch.detector.interval_ns,), name=THREAD, daemon=True)
         thread.start()
         thread.join()
         watch.settle()
@@ -27,12 +39,12 @@ def self_check(watch: Watch) -> str:
     )
 
 
-def _block(threshold_s: float) -> None:
+def _block(interval_ns: int) -> None:
     async def block() -> None:
-        await asyncio.sleep(threshold_s / 5)
-        time.sleep(threshold_s * 1.3)
+        await asyncio.sleep(0)
+        time.sleep(interval_ns * LENGTH / 1e9)
 
-    loop = asyncio.SelectorEventLoop()
+    loop = CheckedLoop(int(interval_ns * THRESHOLD))
     try:
         loop.run_until_complete(block())
     finally:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from loophound.config import DEFAULT_THRESHOLD_MS
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import Cause
 from loophound.errors import ConfigError
 from loophound.project import allowances, find_pyproject
+from loophound.threshold import DEFAULT_THRESHOLD_MS
 
 # CPython hands the GIL over after 5 ms (sys.getswitchinterval): a thread that computes makes
 # any loop wait that long, and the kernel's scheduler adds some.

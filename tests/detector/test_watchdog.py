@@ -29,7 +29,7 @@ def test_a_collection_belongs_to_the_silence_it_made_and_not_to_the_one_before(r
     told: list[Incident] = []
 
     async def main() -> tuple[int, int]:
-        watchdog = Watchdog(threshold_ns=40 * MS, interval_ns=10 * MS, link=None, report=told.append)
+        watchdog = Watchdog(interval_ns=10 * MS, link=None, report=told.append)
         loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=40 * MS, slot=None)
         watchdog.watch(loop)
         while not loop.due_ns:
@@ -54,7 +54,7 @@ def test_a_collection_belongs_to_the_silence_it_made_and_not_to_the_one_before(r
 def test_a_run_that_was_over_soon_is_not_watched_and_a_long_one_is(run: Runner) -> None:
     """Whoever starts a loop for each call pays little for being watched."""
     told: list[Incident] = []
-    watchdog = Watchdog(threshold_ns=40 * MS, interval_ns=10 * MS, link=None, report=told.append)
+    watchdog = Watchdog(interval_ns=10 * MS, link=None, report=told.append)
 
     async def main(blocked_s: float) -> None:
         loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=40 * MS, slot=None)
@@ -93,7 +93,7 @@ class Link:
 def test_the_samples_of_a_run_that_begins_during_a_tick_are_its_own(run: Runner) -> None:
     page = Page.create()
     link: Any = Link(page, [])
-    watchdog = Watchdog(threshold_ns=40 * MS, interval_ns=10 * MS, link=link, report=lambda told: None)
+    watchdog = Watchdog(interval_ns=10 * MS, link=link, report=lambda told: None)
 
     async def main() -> None:
         slot = page.occupy(1, 1, ON_ASYNCIO)
@@ -129,7 +129,7 @@ def test_what_is_told_of_a_run_that_is_over_does_not_get_into_the_next_ones_slot
 
 
 def test_it_is_not_woken_for_each_run_but_for_the_first() -> None:
-    watchdog = Watchdog(threshold_ns=40 * MS, interval_ns=10 * MS, link=None, report=lambda told: None)
+    watchdog = Watchdog(interval_ns=10 * MS, link=None, report=lambda told: None)
     watchdog.start()
     try:
         while not watchdog._dozes:

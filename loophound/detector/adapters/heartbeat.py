@@ -66,7 +66,7 @@ class WatchedLoop:
         self.quiet_until_ns = 0  # silences that began before are not reported
         self.due_ns = 0
         self.late_ns = 0  # when it had last answered after a silence that may have been a stall
-        self._threshold_ns = threshold_ns
+        self.threshold_ns = threshold_ns
         self.ended_ns = 0  # when the run ended, or the watch of it
         self._memory: tuple[ProcessMemory, Layout] | None = None
         self._uv_time: UvTime | None = None
@@ -205,7 +205,7 @@ class WatchedLoop:
         slot = self.slot
         if slot is not None:
             slot.base, slot.beat_ns = self.base, beat.at_ns
-        if beat.at_ns - self.due_ns > self._threshold_ns // 2 and self.exchanges is not None:
+        if beat.at_ns - self.due_ns > self.threshold_ns // 2 and self.exchanges is not None:
             self._settle(SETTLING_TURNS, beat.at_ns, self.present())
 
     def _find_turn(self, caller: FrameType) -> None:
@@ -226,10 +226,10 @@ class WatchedLoop:
 
     def is_late(self) -> bool:
         """Whether it runs and has been silent for the length of a stall."""
-        return time.monotonic_ns() - self.answered_ns >= self._threshold_ns and self.check()
+        return time.monotonic_ns() - self.answered_ns >= self.threshold_ns and self.check()
 
     def _note(self, answered_ns: int) -> None:
-        if answered_ns - self.answered_ns >= self._threshold_ns:
+        if answered_ns - self.answered_ns >= self.threshold_ns:
             # Not the time of the answer: a tick that begins after this has the answer at hand.
             self.late_ns = time.monotonic_ns()
         self.answered_ns = answered_ns

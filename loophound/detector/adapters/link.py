@@ -17,18 +17,20 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loophound.detector.adapters.kernel import runtime_span
 from loophound.detector.facts import Sampled
 from loophound.detector.stream import tell
 from loophound.observer.attach import LARGEST_PACKET, Attachment, attach, channel, enlarge
 from loophound.observer.calibrate import calibrate
-from loophound.observer.hosting import Hosting
 from loophound.observer.launch import launch
 from loophound.observer.layout import ABSENT, WORD
 from loophound.observer.messages import Decoder
 from loophound.observer.page import Page, Slot
+
+if TYPE_CHECKING:
+    from loophound.observer.hosting import Hosting
 
 MOST_MESSAGES_AT_ONCE = 512
 # A busy machine may take long to start a Python; nothing waits for it but this figure.

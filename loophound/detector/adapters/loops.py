@@ -3,7 +3,8 @@
 `run_forever` is where each run passes through, also run_until_complete, asyncio.run,
 anyio's portals and uvloop. It is replaced while at least one watch is installed, and put
 back with the last. Runs of trio are told by an instrument. A loop with a true attribute `may_block`
-is passed over: it runs what blocks so that other loops need not.
+is passed over: it runs what blocks so that other loops need not. One with an attribute
+`stall_threshold_ns` has its own threshold.
 """
 
 from __future__ import annotations

@@ -76,14 +76,12 @@ class Watchdog(threading.Thread):
     def __init__(
         self,
         *,
-        threshold_ns: int,
         interval_ns: int,
         link: ObserverLink | None,
         report: Callable[[Incident], None],
         interrupter: Interrupter | None = None,
     ) -> None:
         super().__init__(name="loophound-watchdog", daemon=True)
-        self._threshold_ns = threshold_ns
         self._interval_ns = interval_ns
         self._link = link
         self._report = report
@@ -96,6 +94,8 @@ class Watchdog(threading.Thread):
         self._dozes = False
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._pause = threading.Lock()  # held; let go of once, to end the pause between two ticks
+        self._pause.acquire()
         self._own: ThreadProbe | None = None
         self._deprived_ns = 0
         self._failed = False
@@ -133,7 +133,9 @@ class Watchdog(threading.Thread):
 
     def stop(self) -> None:
         """Ends after the stalls that are over have been reported."""
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._pause.release()
         self._wake.set()
         self.join(STOPPING_S)
 
@@ -153,7 +155,7 @@ class Watchdog(threading.Thread):
                     if not rest or not self._watches:
                         self._paced_ns = min((w.machine.pace_ns for w in self._watches), default=self._interval_ns)
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
-                    time.sleep(self._paced_ns / 1e9)
+                    self._pause.acquire(timeout=self._paced_ns / 1e9)
                     rest = self._all_rest()
                     if rest:
                         continue
@@ -182,11 +184,11 @@ class Watchdog(threading.Thread):
         while self._newcomers:
             loop = self._newcomers.popleft()
             self._left_ns = self._ticked_ns
-            if loop.ended_ns and loop.ended_ns - loop.first_beat.at_ns < self._threshold_ns:
+            if loop.ended_ns and loop.ended_ns - loop.first_beat.at_ns < loop.threshold_ns:
                 continue
             stats = self._stats_of(loop)
             machine = LoopMachine(
-                threshold_ns=self._threshold_ns,
+                threshold_ns=loop.threshold_ns,
                 interval_ns=self._interval_ns,
                 beat=loop.first_beat,
                 stats=stats,
