@@ -22,6 +22,7 @@ from loophound.detector.facts import LoopBeat
 from loophound.observer.page import Slot
 
 LOOP_FUNCTION = "unrolled_run"  # trio's own loop; a task's step is called from it
+RUN_FUNCTION = "run"  # calls that loop, from one frame as long as it runs
 
 
 class TrioRun:
@@ -47,7 +48,7 @@ class WatchedTrio(WatchedLoop):
     def __init__(self, loop: Any, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
         super().__init__(loop, base=base, threshold_ns=threshold_ns, slot=slot)
         self._run: TrioRun = loop
-        self._asked = False
+        self.asked = False
         self._run.watched.append(self)
 
     @staticmethod
@@ -58,16 +59,16 @@ class WatchedTrio(WatchedLoop):
         self.due_ns = due_ns
         if not self.check():
             return
-        self._asked = True
+        self.asked = True
         # Either this sees that the run waits, or the run, which says so first, sees the question.
         if self._run.waits:
             self.beat()
 
     def beat(self) -> None:
         """From the run's thread, or from the watchdog's while the run waits."""
-        if not self._asked:
+        if not self.asked:
             return
-        self._asked = False
+        self.asked = False
         beat = LoopBeat(time.monotonic_ns(), self.cpu_ns() or 0, time.process_time_ns())
         self.answers.append(beat)
         self._note(beat.at_ns)
@@ -89,10 +90,13 @@ class RunInstrument:
         self._ends = ends
         self._run: TrioRun | None = None
         self._ticket: object = None
+        self._is_guest = True
 
     def before_run(self) -> None:
         self._run = TrioRun()
-        self._ticket = self._begins(self._run, _base(sys._getframe())[1])
+        frame = _machinery(sys._getframe())
+        self._is_guest = frame is None or not _is_called_by_run(frame)
+        self._ticket = self._begins(self._run, depth_of(frame))
         self._find_place(self._run)
 
     def after_run(self) -> None:
@@ -101,28 +105,38 @@ class RunInstrument:
             self._ends(self._ticket)
 
     def before_io_wait(self, timeout: float) -> None:
-        if self._run is not None:
-            self._run.waits = True
-            for watched in self._run.watched:
-                watched.beat()
+        run = self._run
+        if run is not None:
+            run.waits = True
+            for watched in run.watched:
+                if watched.asked:
+                    watched.beat()
 
     def after_io_wait(self, timeout: float) -> None:
         if self._run is not None:
-            self._find_place(self._run)
+            if self._is_guest:  # to walk the stack at each turn cost a test suite on trio 1.5 %
+                self._find_place(self._run)
             self._run.waits = False
 
     def _find_place(self, run: TrioRun) -> None:
-        machinery, base = _base(sys._getframe())
+        here = sys._getframe()
+        frame = _machinery(here)
+        code, base = (frame or here).f_code, depth_of(frame)
         for watched in run.watched:
-            watched.stands_at(machinery, base)
+            watched.stands_at(code, base)
 
 
-def _base(frame: FrameType) -> tuple[CodeType, int]:
-    """trio's own loop, and how many frames lead to it."""
+def _machinery(frame: FrameType) -> FrameType | None:
+    """The frame of trio's own loop."""
     above: FrameType | None = frame
     while above is not None and above.f_code.co_name != LOOP_FUNCTION:
         above = above.f_back
-    return (above or frame).f_code, depth_of(above)
+    return above
+
+
+def _is_called_by_run(frame: FrameType) -> bool:
+    caller = frame.f_back.f_code if frame.f_back is not None else None
+    return caller is not None and (caller.co_name, caller.co_filename) == (RUN_FUNCTION, frame.f_code.co_filename)
 
 
 def wrap_setup(instrument: Callable[[], Any]) -> Callable[[], None] | None:
