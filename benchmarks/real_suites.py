@@ -1,6 +1,6 @@
 """What `--fail-on-stall` finds in the test suites of other projects, what it changes and what it costs.
 
-    python benchmarks/real_suites.py DIRECTORY starlette httpx [--pairs 3]
+    python benchmarks/real_suites.py DIRECTORY starlette uvicorn httpx [--pairs 3]
 
 Into DIRECTORY, which is to lie outside of the repository, go a virtual environment and each project's sdist
 from PyPI; both are kept for the next time. Each suite runs with the plugin and without, in pairs of which every
@@ -32,6 +32,18 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NEEDS = {
     "starlette": ["httpx2[zstd]", "httpx", "itsdangerous", "jinja2", "opentelemetry-sdk", "python-multipart", "pyyaml"],
     "httpx": ["brotli", "chardet", "click", "h2", "pygments", "rich", "socksio", "trustme", "uvicorn", "zstandard"],
+    "uvicorn": [
+        "a2wsgi",
+        "httpx2",
+        "httptools",
+        "pytest-mock",
+        "python-dotenv",
+        "pyyaml",
+        "trustme",
+        "watchfiles",
+        "websockets",
+        "wsproto",
+    ],
 }
 OPTIONS = {"httpx": ["-W", "ignore"]}  # its release is older than some of what it runs with
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
 from warnings import WarningMessage
@@ -27,7 +26,32 @@ from loophound.pytest_plugin.verdict import Judge, Judged, Verdict
 from loophound.pytest_plugin.watch import WATCH, Watch, exempt_from_frozen_time
 from loophound.source import SourceLines
 
+# What a test may end with and still have a report; anything else ends the session.
+ENDED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 Phase = Generator[None, Any, Any]
+
+
+def phase(name: str) -> Any:
+    """The hook around a phase of a test: what blocked a loop in it makes it fail."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def hook(self: Guard, item: pytest.Item) -> Phase:
+        step = self._begin(name)
+        try:
+            outcome = yield
+        except ENDED:
+            text = self._end(item, step)
+            if text:
+                item.add_report_section(name, "stalls", text)
+            raise
+        text = self._end(item, step)
+        if text:
+            pytest.fail(text, pytrace=False)
+        if self._problems and name == "setup" and item in self._problems:
+            pytest.fail(self._problems[item], pytrace=False)  # not before: other plugins' teardown relies on the set-up
+        return outcome
+
+    return hook
 
 
 class Guard:
@@ -47,7 +71,8 @@ class Guard:
         self._rules_by_item: dict[pytest.Item, Rules] = {}
         self._problems: dict[pytest.Item, str] = {}  # tests whose markers cannot be right
         self._timeline: Timeline | None = None
-        self._debugged_ns = 0  # when a debugger was entered last
+        self._debugged = False
+        self._judged: list[Judged] = []  # in the phase that has just ended
         self._being_set_up: list[LiveFixture] = []
         self._live: dict[object, LiveFixture] = {}
         self._in_teardown: dict[object, Step] = {}
@@ -132,59 +157,59 @@ class Guard:
         self._timeline = Timeline(item.nodeid, time.monotonic_ns())
         return (yield)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A phase has ended. One wrapper here costs a third of one around each of the three phases."""
-        judged = self._end(item, call)
+    pytest_runtest_setup = phase("setup")
+    pytest_runtest_call = phase("call")
+    pytest_runtest_teardown = phase("teardown")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if judged:
+        if self._judged:
             # As text: pytest-xdist carries nothing but built-in types.
-            setattr(report, REPORTED, json.dumps([one.to_dict() for one in judged]))
+            setattr(report, REPORTED, json.dumps([judged.to_dict() for judged in self._judged]))
+            self._judged = []
         return report
 
     def pytest_enter_pdb(self) -> None:
-        self._debugged_ns = time.monotonic_ns()
+        self._debugged = True
 
-    def _end(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Sequence[Judged]:
-        """What happened in the phase; `call` becomes that of a failure where a stall is guilty."""
-        watch, timeline = self._watch, self._timeline
-        # A subtest has its report from within the test, which may be a task: its stalls are told with the test's.
-        if watch is None or timeline is None or asyncio._get_running_loop() is not None:
-            return ()
-        now_ns = time.monotonic_ns()
-        step = Step(call.when, now_ns - int(call.duration * 1e9), now_ns)
-        timeline.phases.append(step)
-        if self._problems and call.when == "setup" and item in self._problems:
-            fail(call, self._problems[item])  # not before the set-up, which other plugins' teardown relies on
+    def _begin(self, name: str) -> Step:
+        self._debugged = False  # a look at what failed in the phase before stops no loop of this one
+        step = Step(name, time.monotonic_ns())
+        if self._timeline is not None:
+            self._timeline.phases.append(step)
+        return step
+
+    def _end(self, item: pytest.Item, step: Step) -> str:
+        """What to fail for; empty when there is nothing."""
+        step.ended_ns = time.monotonic_ns()
+        watch = self._watch
+        if watch is None or self._timeline is None:
+            return ""
         watch.settle()
         if len(watch.sightings) == self._taken:  # as after nearly every phase of every test
-            return ()
-        judged = self._take(watch, debugged=self._debugged_ns >= step.began_ns)
-        self._warn_of_known(item, judged)
-        item.user_properties += [("stall", property_text(one)) for one in judged]
-        guilty = [full_text(one, self._sources) for one in judged if one.verdict is Verdict.FAILED]
-        if guilty and call.excinfo is None:
-            fail(call, "\n\n".join(guilty))
-        elif guilty:
-            item.add_report_section(call.when, "stalls", "\n\n".join(guilty))
-        return judged
+            self._judged = []
+            return ""
+        self._judged = self._take(watch)
+        self._warn_of_known(item)
+        item.user_properties += [("stall", property_text(judged)) for judged in self._judged]
+        guilty = [judged for judged in self._judged if judged.verdict is Verdict.FAILED]
+        return "\n\n".join(full_text(judged, self._sources) for judged in guilty)
 
-    def _warn_of_known(self, item: pytest.Item, judged: Sequence[Judged]) -> None:
+    def _warn_of_known(self, item: pytest.Item) -> None:
         # Past the filters of warnings, of which one may be to raise: a known stall fails nothing.
-        for one in judged:
-            culprit = one.stall.culprit
-            if one.verdict is Verdict.KNOWN and culprit is not None:
-                text = f"{headline(one.stall)} ({one.why})"
+        for judged in self._judged:
+            culprit = judged.stall.culprit
+            if judged.verdict is Verdict.KNOWN and culprit is not None:
+                text = f"{headline(judged.stall)} ({judged.why})"
                 told = WarningMessage(StallWarning(text), StallWarning, culprit.file, culprit.line)
                 arguments = {"warning_message": told, "when": "runtest", "nodeid": item.nodeid, "location": None}
                 item.ihook.pytest_warning_recorded.call_historic(kwargs=arguments)
 
-    def _take(self, watch: Watch, *, debugged: bool = False) -> list[Judged]:
+    def _take(self, watch: Watch) -> list[Judged]:
         new = watch.sightings[self._taken :]
         self._taken += len(new)
-        judged = [self._judge.judge(seen, self._rules, self._timeline, debugged=debugged) for seen in new]
+        judged = [self._judge.judge(seen, self._rules, self._timeline, debugged=self._debugged) for seen in new]
         return [one for one in judged if one is not None]
 
     # Fixtures
@@ -220,14 +245,6 @@ class Guard:
             step.ended_ns = time.monotonic_ns()
         if live is not None:
             live.over = True
-
-
-def fail(call: pytest.CallInfo[None], text: str) -> None:
-    """Before its report is made; pytest does the same for what a TestCase has caught."""
-    try:
-        pytest.fail(text, pytrace=False)
-    except pytest.fail.Exception:
-        call.excinfo = pytest.ExceptionInfo.from_current()
 
 
 def _load_trio_for(items: list[pytest.Item]) -> None:

@@ -70,6 +70,36 @@ def test_a_thread_that_waits_for_a_lock_with_a_time_limit() -> None:
         assert seen(probe, lambda w: w.syscall == "futex") == Waiting("futex")
 
 
+def test_to_read_does_not_let_go_of_the_gil() -> None:
+    """A watchdog that hands it over at each tick has to wait for it as often."""
+    ran: list[bool] = []
+
+    def wait_for_the_gil() -> None:
+        time.sleep(0.05)
+        ran.append(True)
+
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(PATIENCE_S)  # it is to get the GIL by nobody's leave but ours
+    thread = threading.Thread(target=wait_for_the_gil)
+    thread.start()
+    assert thread.native_id is not None
+    probe = ThreadProbe(thread.native_id)
+    try:
+        deadline = time.monotonic() + PATIENCE_S / 2
+        while probe.call() != "futex" and time.monotonic() < deadline:
+            pass
+        for _ in range(20):
+            assert probe.cpu_and_runqueue_ns() != (None, None)
+            assert probe.switches() is not None
+            assert probe.state() == "S"
+            assert probe.call() == "futex"
+        assert not ran
+    finally:
+        sys.setswitchinterval(before_s)
+        thread.join()
+        probe.close()
+
+
 def test_a_thread_that_waits_for_the_gil() -> None:
     # Only another process can see it: here, whoever looks has the GIL.
     done = threading.Event()

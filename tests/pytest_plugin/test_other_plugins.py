@@ -58,3 +58,41 @@ def test_other_plugins(pytester: pytest.Pytester) -> None:
     assert outcomes["timeout"].failed() == {"test_bad": 11, "test_hangs": 15}
     outcomes["timeout"].match("* Captured stalls call *", "BLOCKED * · sleep *")
     outcomes["cov"].match("TOTAL *")
+
+
+PARTS = """
+import unittest
+
+def test_parts(subtests):
+    with subtests.test("quick"):
+        asyncio.run(good())
+    with subtests.test("slow"):
+        asyncio.run(bad())
+    with subtests.test("quick again"):
+        asyncio.run(good())
+
+def test_parts_of_a_task(subtests):
+    async def main():
+        with subtests.test("slow"):
+            await bad()
+        with subtests.test("quick"):
+            await good()
+
+    asyncio.run(main())
+
+class TestCase(unittest.TestCase):
+    def test_case(self):
+        for name, main in ("slow", bad), ("quick", good):
+            with self.subTest(name):
+                asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has subtests since 9")
+def test_a_test_fails_for_its_subtests(pytester: pytest.Pytester) -> None:
+    """Their reports are made in the midst of the test, in a task even: a stall may not be over by then."""
+    outcome = start(pytester, "parts", TESTS + PARTS, "-rA").outcome()
+    assert outcome.failed() == {"test_bad": 11, "test_parts": 11, "test_parts_of_a_task": 11, "test_case": 11}
+    told = {line.partition(" - ")[0] for line in outcome.lines if line.startswith(("FAILED ", "SUBFAILED"))}
+    tests = ["test_bad", "test_parts", "test_parts_of_a_task", "TestCase::test_case"]
+    assert told == {f"FAILED test_parts.py::{test}" for test in tests}

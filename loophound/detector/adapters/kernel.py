@@ -116,6 +116,10 @@ class ThreadProbe:
         text = _read(self._stat)
         return text[text.rfind(b")") + 2 :][:1].decode("ascii", "replace") or None
 
+    def call(self) -> str | None:
+        """The name of the system call in which the thread stands; None while it runs."""
+        return _call(_read(self._syscall).split())
+
     def look(self, memory: int | None = None) -> tuple[Waiting | None, bool | None]:
         """The system call in which the thread stands, and whether it runs or wants to.
 
@@ -131,12 +135,11 @@ class ThreadProbe:
 
         `memory` is a descriptor of the process's memory, for the argument of poll(2).
         """
-        fields = _read(self._syscall).split()
+        fields = _read_freely(self._syscall).split()
         self._sees_calls = bool(fields)
-        if len(fields) < 3 or not fields[0].isdigit():
+        name = _call(fields)
+        if name is None:
             return None
-        number = int(fields[0])
-        name = _TABLE.get(number, f"syscall {number}")
         first, second = int(fields[1], 16), int(fields[2], 16)
         if name in CHILDREN:
             known = name == "wait4" or first == os.P_PID
@@ -202,15 +205,31 @@ def _open(path: str) -> int | None:
         return None
 
 
-def _read(descriptor: int | None, size: int = _SMALL) -> bytes:
-    """What a file of proc(5) says, read without letting go of the GIL.
+def _call(fields: list[bytes]) -> str | None:
+    if len(fields) < 3 or not fields[0].isdigit():
+        return None
+    number = int(fields[0])
+    return _TABLE.get(number, f"syscall {number}")
 
-    It takes some microseconds. `os.pread` hands the GIL over, and a thread that computes gives it back after 5 ms,
-    while each of its own calls that let go of it wakes who waits: a test suite that was never idle ran 1 % longer.
-    And the thread that is asked about cannot run on between a look at its stack and this one.
+
+def _read(descriptor: int | None, size: int = _SMALL) -> bytes:
+    """What a file of proc(5) says, read without letting go of the GIL, which takes some microseconds.
+
+    `os.pread` hands it over, and a thread that computes gives it back after 5 ms, while each of its own calls that
+    let go of it wakes who waits: half of the context switches of a test suite were these.
     """
     if descriptor is None:
         return b""
     buffer = ctypes.create_string_buffer(size)
     got = _pread(descriptor, buffer, size, 0)
     return buffer.raw[:got] if got > 0 else b""
+
+
+def _read_freely(descriptor: int | None) -> bytes:
+    """Lets go of the GIL before it looks: else a thread that computes would be seen waiting for the one who looks."""
+    if descriptor is None:
+        return b""
+    try:
+        return os.pread(descriptor, _SMALL, 0)
+    except OSError:
+        return b""

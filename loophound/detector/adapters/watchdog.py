@@ -94,8 +94,6 @@ class Watchdog(threading.Thread):
         self._dozes = False
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._pause = threading.Lock()  # held; let go of once, to end the pause between two ticks
-        self._pause.acquire()
         self._own: ThreadProbe | None = None
         self._deprived_ns = 0
         self._failed = False
@@ -133,9 +131,7 @@ class Watchdog(threading.Thread):
 
     def stop(self) -> None:
         """Ends after the stalls that are over have been reported."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            self._pause.release()
+        self._stopping.set()
         self._wake.set()
         self.join(STOPPING_S)
 
@@ -155,7 +151,7 @@ class Watchdog(threading.Thread):
                     if not rest or not self._watches:
                         self._paced_ns = min((w.machine.pace_ns for w in self._watches), default=self._interval_ns)
                     # Not an event with a time-out: that costs thrice as much Python at each tick.
-                    self._pause.acquire(timeout=self._paced_ns / 1e9)
+                    time.sleep(self._paced_ns / 1e9)
                     rest = self._all_rest()
                     if rest:
                         continue
@@ -302,8 +298,7 @@ class Watchdog(threading.Thread):
     def _waits_for_events(self, watch: Watch) -> bool:
         # While it rests it waits for no CPU either, so that what comes of it later stands out.
         self._account(watch)
-        waiting, _ = watch.probe.look() if watch.probe is not None else (None, None)
-        return waiting is not None and waiting.syscall in WAITS_FOR_EVENTS
+        return watch.probe is not None and watch.probe.call() in WAITS_FOR_EVENTS
 
     def _all_rest(self) -> bool:
         """A tick of loops that have nothing to do, which most have most of the time: no fact changes.
