@@ -37,6 +37,7 @@ NEEDS = {
         "httpx2",
         "httptools",
         "pytest-mock",
+        "pytest-xdist",
         "python-dotenv",
         "pyyaml",
         "trustme",
@@ -45,7 +46,10 @@ NEEDS = {
         "wsproto",
     ],
 }
-OPTIONS = {"httpx": ["-W", "ignore"]}  # its release is older than some of what it runs with
+OPTIONS = {
+    "httpx": ["-W", "ignore"],  # its release is older than some of what it runs with
+    "uvicorn": ["-n", "0", "--ignore=tests/benchmarks"],  # in one process, where its own settings ask for eight
+}
 
 
 @dataclass(frozen=True, slots=True)
