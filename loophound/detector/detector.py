@@ -278,8 +278,6 @@ class Detector:
         Not for the thread of a loop, which would wait for itself. After `timeout_s` it gives up,
         for good, what it waited for, and returns False.
         """
-        if self.settled():
-            return True
         deadline_s = time.monotonic() + timeout_s
         while not self.settled():
             if time.monotonic() >= deadline_s:
