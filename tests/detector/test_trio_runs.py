@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -76,3 +77,44 @@ def test_a_run_that_waits_is_answered_for_and_a_busy_one_answers_when_it_waits()
     run.ask(3 * S)
     assert run.loop_name == "trio.run"
     assert [type(answer).__name__ for answer in run.answers] == ["LoopBeat", "LoopBeat", "LoopStopped"]
+
+
+def test_the_place_of_a_guest_is_found_at_each_turn() -> None:
+    """Its host calls it from anywhere; a run of its own stands where it began."""
+    bases: dict[str, set[int]] = {"own": set(), "guest": set()}
+    watched: list[WatchedTrio] = []
+
+    def begins(run: Any, base: int) -> None:
+        if isinstance(run, TrioRun):  # the host's loop is told too
+            watched.append(WatchedTrio(run, base=base, threshold_ns=S, slot=None))
+
+    async def turns(kind: str) -> None:
+        for _ in range(4):
+            await trio.sleep(0.001)
+            bases[kind].add(watched[-1].base)
+
+    async def host() -> None:
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def call_soon(call: Any) -> None:
+            deep = len(bases["guest"]) % 2
+            loop.call_soon_threadsafe(lambda: call() if deep else call_deeper(call))
+
+        def call_deeper(call: Any) -> None:
+            call()
+
+        trio.lowlevel.start_guest_run(
+            turns, "guest", run_sync_soon_threadsafe=call_soon, done_callback=lambda outcome: done.set()
+        )
+        await done.wait()
+
+    watch = LoopWatch(begins, lambda run: None)
+    watch.install()
+    try:
+        trio.run(turns, "own")
+        asyncio.run(host())
+    finally:
+        watch.remove()
+    assert len(bases["own"]) == 1
+    assert len(bases["guest"]) == 2
+    assert min(bases["own"] | bases["guest"]) > 2

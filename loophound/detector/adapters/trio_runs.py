@@ -48,7 +48,7 @@ class WatchedTrio(WatchedLoop):
     def __init__(self, loop: Any, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
         super().__init__(loop, base=base, threshold_ns=threshold_ns, slot=slot)
         self._run: TrioRun = loop
-        self.asked = False
+        self._asked = False
         self._run.watched.append(self)
 
     @staticmethod
@@ -59,16 +59,16 @@ class WatchedTrio(WatchedLoop):
         self.due_ns = due_ns
         if not self.check():
             return
-        self.asked = True
+        self._asked = True
         # Either this sees that the run waits, or the run, which says so first, sees the question.
         if self._run.waits:
             self.beat()
 
     def beat(self) -> None:
         """From the run's thread, or from the watchdog's while the run waits."""
-        if not self.asked:
+        if not self._asked:
             return
-        self.asked = False
+        self._asked = False
         beat = LoopBeat(time.monotonic_ns(), self.cpu_ns() or 0, time.process_time_ns())
         self.answers.append(beat)
         self._note(beat.at_ns)
@@ -105,12 +105,10 @@ class RunInstrument:
             self._ends(self._ticket)
 
     def before_io_wait(self, timeout: float) -> None:
-        run = self._run
-        if run is not None:
-            run.waits = True
-            for watched in run.watched:
-                if watched.asked:
-                    watched.beat()
+        if self._run is not None:
+            self._run.waits = True
+            for watched in self._run.watched:
+                watched.beat()
 
     def after_io_wait(self, timeout: float) -> None:
         if self._run is not None:
