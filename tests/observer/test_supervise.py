@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -131,26 +132,24 @@ def its_process() -> int:
     return found[0]
 
 
+def kill(pid: int) -> None:
+    """Wait for its end too: its sockets are closed some milliseconds after it has lost its command line."""
+    with os.fdopen(os.pidfd_open(pid), "rb") as ending:
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([ending], [], [], PATIENCE_S)[0]
+
+
 def test_workers_attach_again_when_the_observer_was_killed(
     observer: supervise.Observer, at_end: ExitStack, capfd: pytest.CaptureFixture[str]
 ) -> None:
     worker(at_end, observer, 1)
     eventually(observer, lambda workers: states(workers) == {1: ["ok"]})
     assert observer.check()
-    pid = its_process()
-    os.kill(pid, signal.SIGKILL)
-    deadline_s = time.monotonic() + PATIENCE_S
-    while observers_of(os.getpid(), of="listener"):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
+    kill(its_process())
     assert observer.workers() == []
     assert observer.check()
     eventually(observer, lambda workers: states(workers) == {1: ["ok"]})
-    pid = its_process()
-    os.kill(pid, signal.SIGKILL)
-    while observers_of(os.getpid(), of="listener"):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
+    kill(its_process())
     assert not observer.check()
     assert not observer.check()
     told = capfd.readouterr().err
