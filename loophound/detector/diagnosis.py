@@ -17,7 +17,7 @@ from loophound.detector.frames import CodeFrame
 from loophound.detector.portrait import HARDLY_EVER, MOST, Portrait, portray
 from loophound.detector.records import INNOCENT, Cause
 from loophound.detector.segments import IDLE, Segment, Weighed, cut, unit_of, weigh
-from loophound.detector.syscalls import Wait
+from loophound.detector.syscalls import POLLS, Wait
 
 LITTLE = 0.3
 NEARLY_NONE = 0.1
@@ -198,6 +198,15 @@ def _without_culprit(
     origin: Origin,
     observed: bool,
 ) -> list[Finding]:
+    kept = _since_it_had_to_do(weighed)
+    if len(kept) < len(weighed) and kept:
+        # A thread may hold the GIL for long before the loop wants it: only from then on is it kept from running.
+        # From inside that is not seen, for whoever looks has the GIL.
+        since = Span(kept[0].span.began_ns, whole.ended_ns)
+        portrait = portray(episode, kept, since, threshold_ns)
+        cause = next((c for c, rule in RULES[:4] if rule(portrait)), None)
+        if cause is Cause.CONTENTION and portrait.from_outside and since.length_ns >= threshold_ns:
+            return [_finding(episode, cause, portrait, kept, since, origin)]
     portrait = portray(episode, weighed, whole, threshold_ns)
     cause = next((c for c, rule in RULES[:4] if rule(portrait)), None)
     if cause is Cause.CONTENTION and observed and not weighed:
@@ -211,6 +220,12 @@ def _without_culprit(
     if cause is None:
         return []
     return [_finding(episode, cause, portrait, weighed, whole, origin)]
+
+
+def _since_it_had_to_do(weighed: Sequence[Weighed]) -> Sequence[Weighed]:
+    """What was seen from when the loop, which waited for events at first, no longer did."""
+    at_rest = (p.sample.idle and p.sample.waiting is not None and p.sample.waiting.syscall in POLLS for p in weighed)
+    return weighed[next((index for index, rests in enumerate(at_rest) if not rests), len(weighed)) :]
 
 
 def _by_figures(portrait: Portrait, *, seen_idle: bool, observed: bool) -> Cause | None:

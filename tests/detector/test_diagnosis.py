@@ -269,6 +269,22 @@ def test_a_thread_that_computed_while_the_loop_had_nothing_to_do_kept_it_from_no
     assert World().rests(53).does(length_ms, doing, others=(spinning(),)).findings() == []
 
 
+@pytest.mark.parametrize("rest_ms", [300, 700, 3000])
+@pytest.mark.parametrize("kept_ms", [150, 500])
+def test_what_a_loop_is_kept_from_begins_when_it_has_something_to_do(rest_ms: int, kept_ms: int) -> None:
+    held = Doing(frames=(), unit=0, idle=True, gil_held=True, others_cpu=1.0, others=(spinning(),))
+    world = World().rests(53).does(rest_ms, held, waiting=Waiting("epoll_wait")).does(kept_ms, held, waiting=ON_GIL)
+    finding = world.finding()
+    assert (finding.cause, finding.other_thread) == (Cause.CONTENTION, spinning())
+    assert finding.span.length_ns / MS == pytest.approx(kept_ms, abs=10)
+
+
+def test_what_a_loop_is_kept_from_for_a_moment_after_a_rest_is_no_stall() -> None:
+    held = Doing(frames=(), unit=0, idle=True, gil_held=True, others_cpu=1.0, others=(spinning(),))
+    world = World().rests(53).does(500, held, waiting=Waiting("epoll_wait")).does(60, held, waiting=ON_GIL)
+    assert world.findings() == []
+
+
 def test_contention_that_goes_on_accuses_nobody() -> None:
     # While it goes on, the CPU time of the other threads is not known yet.
     doing = Doing(waiting=ON_GIL, others_cpu=1.0, cycle=MOVING, others=(spinning(),))

@@ -75,13 +75,37 @@ def test_a_state_names_the_thread_that_keeps_the_loop_from_running(tmp_path: Pat
 
     async def main():
         threading.Thread(target=computes, daemon=True).start()
-        await asyncio.sleep(60)
+        # It may get here while the thread still compiles. With nothing to do it would be kept from nothing.
+        while True:
+            await asyncio.sleep(0.01)
     """
     with program(body, tmp_path / "feed") as running:
         running.go()
         state = running.until(lambda m: m["type"] == "state" and m["other_thread"])
         assert (state["state"], state["line"], state["request"]) == ("blocked", None, None)
         assert state["other_thread"]["function"] == "computes"
+
+
+@pytest.mark.once
+def test_a_state_names_the_thread_that_had_the_gil_before_the_loop_wanted_it(tmp_path: Path) -> None:
+    body = """
+    def holds():
+        while True:
+            time.sleep(0.3)
+            hold_the_gil(3)
+
+    async def main():
+        threading.Thread(target=holds, daemon=True).start()
+        while True:
+            await asyncio.sleep(2.3)  # two seconds of the three it has nothing to do
+    """
+    with program(body, tmp_path / "feed") as running:
+        running.go()
+        # While it waits for events nothing is kept from it. On a crowded machine it may take several rounds: who wants
+        # the GIL is seen to want a CPU then.
+        state = running.until(lambda m: m["type"] == "state" and m["other_thread"] and m["for_s"] > 1.9)
+        assert (state["state"], state["line"]) == ("blocked", None)
+        assert state["other_thread"]["function"] == "hold_the_gil"
 
 
 def test_the_feed_goes_on_while_the_process_is_stopped(tmp_path: Path) -> None:
