@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any
 from warnings import WarningMessage
@@ -54,6 +54,24 @@ def phase(name: str) -> Any:
     return hook
 
 
+class Reporting:
+    """Gives a report the stalls of its phase. A plugin of its own, registered with the first stall: it is called
+    thrice a test, which most suites would pay for nothing.
+    """
+
+    def __init__(self) -> None:
+        self.judged: Sequence[Judged] = ()  # in the phase that has just ended
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if self.judged:
+            # As text: pytest-xdist carries nothing but built-in types.
+            setattr(report, REPORTED, json.dumps([judged.to_dict() for judged in self.judged]))
+            self.judged = ()
+        return report
+
+
 class Guard:
     """One for a session. A controller of pytest-xdist runs no tests, so its guard does nothing."""
 
@@ -72,7 +90,7 @@ class Guard:
         self._problems: dict[pytest.Item, str] = {}  # tests whose markers cannot be right
         self._timeline: Timeline | None = None
         self._debugged = False
-        self._judged: list[Judged] = []  # in the phase that has just ended
+        self._reporting = Reporting()
         self._being_set_up: list[LiveFixture] = []
         self._live: dict[object, LiveFixture] = {}
         self._in_teardown: dict[object, Step] = {}
@@ -161,15 +179,6 @@ class Guard:
     pytest_runtest_call = phase("call")
     pytest_runtest_teardown = phase("teardown")
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        if self._judged:
-            # As text: pytest-xdist carries nothing but built-in types.
-            setattr(report, REPORTED, json.dumps([judged.to_dict() for judged in self._judged]))
-            self._judged = []
-        return report
-
     def pytest_enter_pdb(self) -> None:
         self._debugged = True
 
@@ -188,20 +197,23 @@ class Guard:
             return ""
         watch.settle()
         if len(watch.sightings) == self._taken:  # as after nearly every phase of every test
-            self._judged = []
+            self._reporting.judged = ()
             return ""
-        self._judged = self._take(watch)
-        self._warn_of_known(item)
-        item.user_properties += [("stall", property_text(judged)) for judged in self._judged]
-        guilty = [judged for judged in self._judged if judged.verdict is Verdict.FAILED]
-        return "\n\n".join(full_text(judged, self._sources) for judged in guilty)
+        judged = self._reporting.judged = self._take(watch)
+        if not self._config.pluginmanager.is_registered(self._reporting):
+            self._config.pluginmanager.register(self._reporting, "loophound-reporting")
+        self._warn_of(judged, item)
+        item.user_properties += [("stall", property_text(one)) for one in judged]
+        guilty = [one for one in judged if one.verdict is Verdict.FAILED]
+        return "\n\n".join(full_text(one, self._sources) for one in guilty)
 
-    def _warn_of_known(self, item: pytest.Item) -> None:
+    def _warn_of(self, judged: Sequence[Judged], item: pytest.Item) -> None:
+        """The known among them."""
         # Past the filters of warnings, of which one may be to raise: a known stall fails nothing.
-        for judged in self._judged:
-            culprit = judged.stall.culprit
-            if judged.verdict is Verdict.KNOWN and culprit is not None:
-                text = f"{headline(judged.stall)} ({judged.why})"
+        for one in judged:
+            culprit = one.stall.culprit
+            if one.verdict is Verdict.KNOWN and culprit is not None:
+                text = f"{headline(one.stall)} ({one.why})"
                 told = WarningMessage(StallWarning(text), StallWarning, culprit.file, culprit.line)
                 arguments = {"warning_message": told, "when": "runtest", "nodeid": item.nodeid, "location": None}
                 item.ihook.pytest_warning_recorded.call_historic(kwargs=arguments)
