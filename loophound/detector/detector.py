@@ -33,7 +33,6 @@ from loophound.detector.settling import Settling
 from loophound.detector.stream import Face, Stream, tell
 from loophound.detector.tracing import Tracing
 from loophound.errors import ConfigError
-from loophound.observer.memory import ProcessMemory
 from loophound.server.hooks import Served
 from loophound.source import SourceLines
 from loophound.times import now_iso
@@ -371,7 +370,7 @@ class Detector:
         served = self._served.get(id(loop))
         watched.exchanges = served.exchanges if served is not None else None
         if self._link is not None:
-            watched.read_turns(ProcessMemory(self._link.memory), self._link.layout)
+            watched.read_turns(self._link.own_memory, self._link.layout)
         self._loops.append(watched)
         if self._interrupter is not None:
             self._interrupter.watch(watched)
@@ -382,6 +381,7 @@ class Detector:
         if watched is None or os.getpid() != self._pid:
             return
         watched.stop()
+        watched.let_go()
         self._settling.ended(watched)
         if watched.slot is not None:
             watched.slot.release()

@@ -23,6 +23,8 @@ class Settling:
 
     def settled(self, loops: Sequence[WatchedLoop], reported_ns: int, shown: Callable[[], bool]) -> bool:
         """Whether none of them is late, and what they were late for was reported and shown."""
+        if not loops and self._late_ns <= self._told_ns:  # as after nearly every test of a suite
+            return True
         loops = list(loops)
         if any(loop.is_late() and self._given_up.get(loop) != loop.answered_ns for loop in loops):
             return False

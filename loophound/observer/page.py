@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import threading
 import time
 from functools import lru_cache
@@ -24,7 +25,8 @@ _AIM_BEAT, _AIM_UNIT, _AIM_TURN, _TURN_PLACE, _FLOAT_TYPE, _PACE = range(10, 16)
 _TRIED, _TURN_IN_FRAME = 16, 17
 _NAMES = 18  # the rest of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
-NAMELESS = bytes(NAMES_BYTES)
+HEAD = struct.Struct("5q")  # from _THREAD_STATE to _BEAT
+NOTHING = memoryview(bytes(8 * (SLOT_WORDS - 1))).cast("q")  # all words of a slot but the generation
 
 ON_ASYNCIO, ON_UVLOOP, ON_OTHER, ON_TRIO = 0, 1, 2, 3
 
@@ -184,11 +186,8 @@ class Slot:
 
     def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
         words = self._words
-        words[_THREAD_STATE], words[_NATIVE_ID], words[_KIND] = thread_state, native_id, kind
-        words[_TURN_PLACE] = words[_TURN_IN_FRAME] = words[_PACE] = words[_TRIED] = 0
-        words[_ANNOUNCED] = words[_REPORTED] = words[_BASE] = words[_QUIET] = words[_LAG] = words[_AIM_BEAT] = 0
-        self._names[:] = NAMELESS
-        words[_BEAT] = time.monotonic_ns()  # not the last beat of the loop before
+        words[_THREAD_STATE:] = NOTHING  # of the loop before
+        HEAD.pack_into(words, 8 * _THREAD_STATE, thread_state, native_id, 0, kind, time.monotonic_ns())
         words[_GENERATION] = generation  # last: from here on the observer looks
 
     def release(self) -> None:

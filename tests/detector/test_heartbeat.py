@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from loophound.detector.adapters.heartbeat import NEVER_NS, SETTLING_TURNS, WatchedLoop
+from loophound.detector.adapters.heartbeat import NEVER_NS, OVER, SETTLING_TURNS, WatchedLoop
 from loophound.detector.facts import LoopBeat, LoopStopped
 from loophound.observer.page import Page
 from tests.detector.conftest import Runner
@@ -48,6 +48,25 @@ def test_a_question_to_a_closed_loop_ends_the_watch(run: Runner) -> None:
     loop.ask(time.monotonic_ns())
     loop.ask(time.monotonic_ns())
     assert [type(answer) for answer in loop.answers] == [LoopStopped]
+
+
+def test_a_loop_that_is_over_is_let_go_unless_a_server_was_on_it(run: Runner) -> None:
+    made: list[WatchedLoop] = []
+
+    async def main() -> None:
+        made.extend((watched(), watched()))
+        made[1].exchanges = lambda: ()
+
+    run(main())
+    for loop in made:
+        loop.stop()
+        loop.let_go()
+    plain, serving = made
+    assert plain.loop is OVER
+    plain.ask(time.monotonic_ns())  # the watchdog may be about to
+    assert not plain.check()
+    assert [type(answer) for answer in plain.answers] == [LoopStopped]
+    assert serving.loop is not OVER
 
 
 def test_the_end_of_the_watch_tells_the_cpu_time_of_the_loops_thread(run: Runner) -> None:

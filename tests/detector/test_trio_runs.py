@@ -17,7 +17,7 @@ S = 1_000_000_000
 
 
 def test_a_run_is_told_on_its_thread_and_nothing_is_left_behind() -> None:
-    before = trio._core._run.setup_runner
+    before = trio._core._run.unrolled_run
     told: list[Any] = []
     watch = LoopWatch(
         lambda run, base: told.append(("begins", run.is_running(), base, threading.current_thread().name)),
@@ -38,7 +38,7 @@ def test_a_run_is_told_on_its_thread_and_nothing_is_left_behind() -> None:
     assert [entry if isinstance(entry, str) else entry[0] for entry in told] == [
         "begins", "ends", "between", "begins", "ends",
     ]  # fmt: skip
-    assert trio._core._run.setup_runner is before
+    assert trio._core._run.unrolled_run is before
 
 
 def test_a_run_that_waits_is_answered_for_and_a_busy_one_answers_when_it_waits() -> None:

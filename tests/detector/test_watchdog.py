@@ -77,6 +77,23 @@ def test_a_run_that_was_over_soon_is_not_watched_and_a_long_one_is(run: Runner) 
     assert told[0].until_ns - told[0].episode.began_ns >= 150 * MS
 
 
+def test_a_run_is_asked_when_it_has_lasted_for_half_an_interval(run: Runner) -> None:
+    """Most tests of a suite have ended by then, and need neither a probe nor a question."""
+    watchdog = Watchdog(interval_ns=400 * MS, link=None, report=lambda incident: None)
+
+    async def main() -> None:
+        loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=2000 * MS, slot=None)
+        watchdog.watch(loop)
+        watchdog.tick()
+        assert watchdog._watches == () or time.monotonic_ns() - loop.first_beat.at_ns > 200 * MS
+        time.sleep(0.25)
+        watchdog.tick()
+        [watch] = watchdog._watches
+        assert watch.machine.episode.beat_ns == loop.first_beat.at_ns  # its time counts from its beginning
+
+    run(main())
+
+
 class Link:
     """An observer whose samples have come."""
 

@@ -31,6 +31,7 @@ SETTLING_TURNS = 16
 # A thread that used no more of the time since the last look may have been waiting for events all the time.
 HARDLY_RAN = 0.05
 MOST_UNASKED = 3
+MOST_CROWDS = 4
 Exchanges = Callable[[], Iterable[Exchange]]
 
 
@@ -43,38 +44,48 @@ class Crowd:
         self.exchanges = exchanges
 
 
+class Over(asyncio.AbstractEventLoop):
+    """In place of a loop that has been let go."""
+
+    def is_running(self) -> bool:
+        return False
+
+
+OVER = Over()  # type: ignore[abstract]  # at run time nothing is abstract in it
+
+
 class WatchedLoop:
     """Made on the loop's own thread, when it starts to run."""
 
     may_be_a_guest = False  # of another loop, whose code stands where its own would
+    # What holds until something else is known; here, because a suite of tests makes some thousands of these.
+    machinery: CodeType | None = None  # the innermost frame of the loop's own machinery
+    exchanges: Exchanges | None = None
+    crowds: tuple[Crowd, ...] = ()  # the last few
+    quiet_until_ns = 0  # silences that began before are not reported
+    due_ns = 0
+    late_ns = 0  # when it had last answered after a silence that may have been a stall
+    ended_ns = 0  # when the run ended, or the watch of it
+    tells_turns = False  # samples have the time at which its turn began
+    _memory: tuple[ProcessMemory, Layout] | None = None
+    _uv_time: UvTime | None = None
+    _uv_ms = 0
+    _unasked = 0  # looks since it was last asked at which it was seen to turn
+    _looked = (0, 0)  # when it was last looked at without asking, and the thread's CPU time
+    _rested_cpu_ns = -1  # the thread's CPU time when it was seen waiting for events
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
-        thread = threading.current_thread()
         self.loop = loop
         self.loop_name = self.name_of(loop)
-        self.thread_name = thread.name
+        self.thread_name = threading.current_thread().name
         self.ident = threading.get_ident()
         self.native_id = threading.get_native_id()
         self.clock_id = time.pthread_getcpuclockid(self.ident) if hasattr(time, "pthread_getcpuclockid") else None
         self.base = base
-        self.machinery: CodeType | None = None  # the innermost frame of the loop's own machinery
         self.slot = slot
         self.generation = slot.generation if slot is not None else 0
-        self.exchanges: Exchanges | None = None
         self.answers: deque[LoopBeat | LoopStopped] = deque(maxlen=8)
-        self.crowds: deque[Crowd] = deque(maxlen=4)
-        self.quiet_until_ns = 0  # silences that began before are not reported
-        self.due_ns = 0
-        self.late_ns = 0  # when it had last answered after a silence that may have been a stall
         self.threshold_ns = threshold_ns
-        self.ended_ns = 0  # when the run ended, or the watch of it
-        self._memory: tuple[ProcessMemory, Layout] | None = None
-        self._uv_time: UvTime | None = None
-        self._uv_ms = 0
-        self._unasked = 0  # looks since it was last asked at which it was seen to turn
-        self._looked = (0, 0)  # when it was last looked at without asking, and the thread's CPU time
-        self._rested_cpu_ns = -1  # the thread's CPU time when it was seen waiting for events
-        self.tells_turns = False  # samples have the time at which its turn began
         self.first_beat = self._now()
         self.answered_ns = self.first_beat.at_ns
         if slot is not None:
@@ -135,8 +146,9 @@ class WatchedLoop:
         if cpu_ns == self._rested_cpu_ns:
             return self._alive(now_ns, cpu_ns, 0)
         (looked_ns, cpu_before_ns), self._looked = self._looked, (now_ns, cpu_ns)
-        if self._uv_time is not None and self._unasked < MOST_UNASKED:
-            turn_ms, self._uv_ms = self._uv_ms, self._uv_time.ms()
+        uv_time = self._uv_time  # the run may end meanwhile
+        if uv_time is not None and self._unasked < MOST_UNASKED:
+            turn_ms, self._uv_ms = self._uv_ms, uv_time.ms()
             lag_ns = now_ns - self._uv_ms * MS_NS
             if turn_ms != self._uv_ms and lag_ns < fresh_ns:
                 self._unasked += 1
@@ -185,8 +197,11 @@ class WatchedLoop:
             return
         try:
             self.loop.call_soon_threadsafe(self.beat)
-        except RuntimeError:  # closed between two looks
+        except (RuntimeError, NotImplementedError):  # closed, or let go, between two looks
             self.stop()
+
+    def look(self) -> None:
+        """At each tick: a loop that is asked tells by itself."""
 
     def check(self) -> bool:
         """Whether the loop runs. A run that began before the detector tells nobody of its end."""
@@ -223,6 +238,11 @@ class WatchedLoop:
             cpu_ns = now.cpu_ns if threading.get_ident() == self.ident else self.cpu_ns()
             self.answers.append(LoopStopped(now.at_ns, cpu_ns, now.process_cpu_ns))
             self._note(now.at_ns)
+
+    def let_go(self) -> None:
+        """After its end: kept until the watchdog has looked, loops of a suite of tests would live to be old garbage."""
+        if self.exchanges is None:  # else the requests of its last stall are still to be found
+            self.loop, self._uv_time = OVER, None
 
     def is_late(self) -> bool:
         """Whether it runs and has been silent for the length of a stall."""
@@ -268,7 +288,7 @@ class WatchedLoop:
             return
         # Who was there at the beat may have been answered and gone by now.
         everybody = tuple(dict.fromkeys(present + self.present()))
-        self.crowds.append(Crowd(late_beat_ns, time.monotonic_ns(), everybody))
+        self.crowds = (*self.crowds[1 - MOST_CROWDS :], Crowd(late_beat_ns, time.monotonic_ns(), everybody))
 
     def present(self) -> tuple[Exchange, ...]:
         """Who is there now, for any thread."""

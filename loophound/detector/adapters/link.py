@@ -26,6 +26,7 @@ from loophound.observer.attach import LARGEST_PACKET, Attachment, attach, channe
 from loophound.observer.calibrate import calibrate
 from loophound.observer.launch import launch
 from loophound.observer.layout import ABSENT, WORD
+from loophound.observer.memory import ProcessMemory
 from loophound.observer.messages import Decoder
 from loophound.observer.page import Page, Slot
 
@@ -75,6 +76,7 @@ class ObserverLink:
                 layout = self.layout = calibrate()
                 self.memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
                 undo.callback(os.close, self.memory)
+                self.own_memory = ProcessMemory(self.memory)
                 self.page = Page.create()
                 undo.callback(os.close, self.page.descriptor)
                 self._attachment = Attachment(

@@ -2,9 +2,9 @@
 
 `run_forever` is where each run passes through, also run_until_complete, asyncio.run,
 anyio's portals and uvloop. It is replaced while at least one watch is installed, and put
-back with the last. Runs of trio are told by an instrument. A loop with a true attribute `may_block`
-is passed over: it runs what blocks so that other loops need not. One with an attribute
-`stall_threshold_ns` has its own threshold.
+back with the last. Runs of trio are told by an instrument. Runs in which nobody's code can run are passed
+over, and so is a loop with a true attribute `may_block`: it runs what blocks so that other loops need not. One
+with an attribute `stall_threshold_ns` has its own threshold.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from loophound.coroutines import coroutine_of
+from loophound.detector.adapters.endings import closes_nothing
 from loophound.detector.adapters.heartbeat import depth_of
-from loophound.detector.adapters.trio_runs import RunInstrument, TrioRun, wrap_setup
+from loophound.detector.adapters.trio_runs import RunInstrument, TrioRun, wrap_runs
 from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_TRIO, ON_UVLOOP
 
 # Frames of asyncio between our wrapper and a callback: run_forever, _run_once, Handle._run.
@@ -64,7 +65,7 @@ def notice_trio() -> None:
     """Tell runs of trio as well, once the program has imported it: call this again where it may have done so since."""
     if "trio" in _undo or not _undo:  # nothing is patched without a watch
         return
-    undo = wrap_setup(_instrument)
+    undo = wrap_runs(_instrument)
     if undo is not None:
         _undo["trio"] = undo
 
@@ -95,7 +96,10 @@ def _wrap(loop_class: Any) -> None:
     def run_forever(self: asyncio.AbstractEventLoop) -> None:
         if not _installed or id(self) in _told or getattr(self, "may_block", False):
             return original(self)  # type: ignore[no-any-return]
-        base = depth_of(sys._getframe()) + _MACHINERY[kind_of(self)]
+        kind = kind_of(self)
+        if kind == ON_ASYNCIO and closes_nothing(self):
+            return original(self)  # type: ignore[no-any-return]
+        base = depth_of(sys._getframe()) + _MACHINERY[kind]
         _told.add(id(self))
         tickets: list[tuple[LoopWatch, object]] = []
         try:

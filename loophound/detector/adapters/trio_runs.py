@@ -1,12 +1,12 @@
 """Runs of trio, watched like a loop of asyncio's.
 
-Governed by trio's reference, "Instrument API": `before_io_wait` and `after_io_wait` bracket the
-time in which a run waits or, as the guest of another loop, is not called at all. A run that waits
-is as alive as one that answers, so the watchdog answers for it; one that does not answers at its
-next wait. Nothing is ever put into its queue.
+The generator that is trio's loop stands still while its run waits or, as the guest of another loop, is
+not called at all. A run that waits is as alive as one that answers, so the watchdog answers for
+it; one that does not answers at its next wait, by an instrument (trio's reference, "Instrument API") that
+is there for as long as the question is. Nothing is ever put into its queue.
 
-Instruments are given to a run when it starts. `trio._core._run.setup_runner` is where all of them
-pass, also those of code that imported `run` by its name before anybody watched.
+`trio._core._run.unrolled_run` makes that generator. There all runs pass, also those of code that
+imported `run` by its name before anybody watched.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, GeneratorType
 from typing import Any
 
 from loophound.detector.adapters.heartbeat import WatchedLoop, depth_of
@@ -22,22 +22,33 @@ from loophound.detector.facts import LoopBeat
 from loophound.observer.page import Slot
 
 LOOP_FUNCTION = "unrolled_run"  # trio's own loop; a task's step is called from it
+Hooks = dict[str, dict[object, None]]  # trio's: by the name of a hook, the instruments that have it
 RUN_FUNCTION = "run"  # calls that loop, from one frame as long as it runs
 
 
 class TrioRun:
     """One run, with what a detector asks of a loop."""
 
-    def __init__(self) -> None:
-        self.waits = False
+    def __init__(self, generator: GeneratorType[Any, Any, Any], listen: Callable[[], None]) -> None:
         self.watched: list[WatchedTrio] = []
-        self._runs = True
+        self.listen = listen  # have them beat at the next wait; from any thread
+        self._generator: GeneratorType[Any, Any, Any] | None = generator
+
+    @property
+    def waits(self) -> bool:
+        generator = self._generator  # its thread may end the run meanwhile
+        return generator is not None and not generator.gi_running
+
+    def stands_at(self, machinery: CodeType, base: int) -> None:
+        for watched in self.watched:
+            watched.stands_at(machinery, base)
 
     def is_running(self) -> bool:
-        return self._runs
+        return self._generator is not None
 
     def ends(self) -> None:
-        self._runs = False
+        self._generator = None
+        self.watched.clear()
 
 
 class WatchedTrio(WatchedLoop):
@@ -60,9 +71,15 @@ class WatchedTrio(WatchedLoop):
         if not self.check():
             return
         self._asked = True
-        # Either this sees that the run waits, or the run, which says so first, sees the question.
-        if self._run.waits:
-            self.beat()
+        self.look()
+
+    def look(self) -> None:
+        # Again at each tick: a run may have begun to wait just before it could see that it was asked.
+        if self._asked and not self.ended_ns:
+            if self._run.waits:
+                self.beat()
+            else:
+                self._run.listen()
 
     def beat(self) -> None:
         """From the run's thread, or from the watchdog's while the run waits."""
@@ -83,77 +100,95 @@ class WatchedTrio(WatchedLoop):
 
 
 class RunInstrument:
-    """Given to each run; `begins` and `ends` are called on the run's thread."""
+    """One for each run; `begins` and `ends` are called on the run's thread."""
 
     def __init__(self, begins: Callable[[TrioRun, int], object], ends: Callable[[object], None]) -> None:
         self._begins = begins
         self._ends = ends
         self._run: TrioRun | None = None
+        self._hooks: Hooks = {}
         self._ticket: object = None
-        self._is_guest = True
+
+    def join(self, instruments: Any, generator: GeneratorType[Any, Any, Any]) -> None:
+        """Take part in the run that this generator is, before it starts."""
+        self._hooks = getattr(instruments, "data", instruments)  # a dictionary, or around one
+        self._hooks["_all"][self] = None
+        self._hook("before_run")
+        self._hook("after_run")
+        self._run = TrioRun(generator, lambda: self._hook("before_io_wait"))
+
+    def _hook(self, name: str) -> None:
+        # As `add_instrument` does, which looks at each attribute: a tenth of what it costs to start a run.
+        # To add a key to a dictionary is one step to other threads.
+        self._hooks.setdefault(name, {})[self] = None
 
     def before_run(self) -> None:
-        self._run = TrioRun()
-        frame = _machinery(sys._getframe())
-        self._is_guest = frame is None or not _is_called_by_run(frame)
-        self._ticket = self._begins(self._run, depth_of(frame))
-        self._find_place(self._run)
+        run = self._run
+        if run is not None:
+            code, base, is_guest = _place()
+            self._ticket = self._begins(run, base)
+            run.stands_at(code, base)
+            if is_guest:
+                self._hook("after_io_wait")  # to walk the stack at each turn cost a test suite on trio 1.5 %
 
     def after_run(self) -> None:
-        if self._run is not None:
-            self._run.ends()
-            self._ends(self._ticket)
+        run, ticket = self._run, self._ticket
+        for instruments in self._hooks.values():
+            instruments.pop(self, None)
+        # What refers to each other is garbage that waits for a collection, and makes the program collect more often.
+        self._run, self._ticket, self._hooks = None, None, {}
+        if run is not None:
+            run.ends()
+            self._ends(ticket)
 
     def before_io_wait(self, timeout: float) -> None:
+        # The dictionary stays: another thread may be adding to it.
+        self._hooks["before_io_wait"].pop(self, None)
         if self._run is not None:
-            self._run.waits = True
             for watched in self._run.watched:
                 watched.beat()
 
     def after_io_wait(self, timeout: float) -> None:
         if self._run is not None:
-            if self._is_guest:  # to walk the stack at each turn cost a test suite on trio 1.5 %
-                self._find_place(self._run)
-            self._run.waits = False
-
-    def _find_place(self, run: TrioRun) -> None:
-        here = sys._getframe()
-        frame = _machinery(here)
-        code, base = (frame or here).f_code, depth_of(frame)
-        for watched in run.watched:
-            watched.stands_at(code, base)
+            code, base, _ = _place()
+            self._run.stands_at(code, base)
 
 
-def _machinery(frame: FrameType) -> FrameType | None:
-    """The frame of trio's own loop."""
-    above: FrameType | None = frame
-    while above is not None and above.f_code.co_name != LOOP_FUNCTION:
-        above = above.f_back
-    return above
+def _place() -> tuple[CodeType, int, bool]:
+    """Code and depth of trio's own loop, by which an instrument is called, and whether its run is a guest.
+
+    No caller may keep its own frame: that is a cycle, and holds the locals of all that lie below it.
+    """
+    caller = sys._getframe(1).f_code
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != LOOP_FUNCTION:
+        frame = frame.f_back
+    if frame is None:
+        return caller, 0, True
+    below = frame.f_back.f_code if frame.f_back is not None else None
+    is_own = below is not None and (below.co_name, below.co_filename) == (RUN_FUNCTION, frame.f_code.co_filename)
+    return frame.f_code, depth_of(frame), not is_own
 
 
-def _is_called_by_run(frame: FrameType) -> bool:
-    caller = frame.f_back.f_code if frame.f_back is not None else None
-    return caller is not None and (caller.co_name, caller.co_filename) == (RUN_FUNCTION, frame.f_code.co_filename)
-
-
-def wrap_setup(instrument: Callable[[], Any]) -> Callable[[], None] | None:
+def wrap_runs(instrument: Callable[[], RunInstrument | None]) -> Callable[[], None] | None:
     """Give each run of trio an instrument of its own from now on; what undoes it, None without trio.
 
     `instrument` may give None for a run that nobody watches.
     """
     module = sys.modules.get("trio._core._run")
-    original = getattr(module, "setup_runner", None)
+    original = getattr(module, LOOP_FUNCTION, None)
     if module is None or original is None:
         return None
 
-    def setup_runner(clock: Any, instruments: Any, *args: Any, **options: Any) -> Any:
-        ours = instrument()
-        return original(clock, [*instruments, ours] if ours is not None else instruments, *args, **options)
+    def make_run(runner: Any, *args: Any, **options: Any) -> Any:
+        ours, run = instrument(), original(runner, *args, **options)
+        if ours is not None:
+            ours.join(runner.instruments, run)
+        return run
 
     def undo() -> None:
-        if getattr(module, "setup_runner", None) is setup_runner:
-            module.setup_runner = original  # type: ignore[attr-defined]
+        if getattr(module, LOOP_FUNCTION, None) is make_run:
+            setattr(module, LOOP_FUNCTION, original)
 
-    module.setup_runner = setup_runner  # type: ignore[attr-defined]
+    setattr(module, LOOP_FUNCTION, make_run)
     return undo

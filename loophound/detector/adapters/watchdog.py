@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from loophound.detector.adapters.collections import CollectionWatch
-from loophound.detector.adapters.heartbeat import Crowd, WatchedLoop
+from loophound.detector.adapters.heartbeat import NEVER_NS, Crowd, WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
 from loophound.detector.adapters.sampler import Sampler
@@ -175,11 +175,16 @@ class Watchdog(threading.Thread):
         self._wake.clear()
         self._ticked_ns = 0  # nobody looked meanwhile: the next tick is not late
 
-    def _admit(self) -> None:
-        """Have a machine for each newcomer, but for those whose run is over and was too short to be a stall."""
+    def _admit(self, until_ns: int = NEVER_NS) -> None:
+        """Have a machine for each newcomer that began before, but for those whose run is over and was too short to
+        be a stall.
+        """
         while self._newcomers:
-            loop = self._newcomers.popleft()
+            loop = self._newcomers[0]
             self._left_ns = self._ticked_ns
+            if not loop.ended_ns and loop.first_beat.at_ns > until_ns:
+                return  # and those that follow began later
+            self._newcomers.popleft()
             if loop.ended_ns and loop.ended_ns - loop.first_beat.at_ns < loop.threshold_ns:
                 continue
             stats = self._stats_of(loop)
@@ -230,7 +235,8 @@ class Watchdog(threading.Thread):
         # Taken before: a run that begins after has no part in these.
         self._collected = self._collections.take() if self._collections.any else ()
         if self._newcomers:
-            self._admit()
+            # The probe and the first question of a run cost it more than all other ticks do: few tests last that long.
+            self._admit(now_ns - self._interval_ns // 2)
         pending = False
         for watch in self._watches:
             pending |= self._look_at(watch, tick, late, thorough)
@@ -272,6 +278,7 @@ class Watchdog(threading.Thread):
     def _hear(self, watch: Watch) -> None:
         """What came in since the tick before."""
         machine, answers = watch.machine, watch.loop.answers
+        watch.loop.look()
         while answers:
             machine.feed(answers.popleft())
             watch.loop.tell_lag(machine.stats.last_lag_ns)
@@ -396,10 +403,11 @@ class Watchdog(threading.Thread):
     def _drain_observer(self) -> None:
         if self._link is None:
             return
-        if self._newcomers:  # a run that has begun during this tick may be in them
-            self._admit()
         for slot, generation, sample in self._link.take():
             watch = self._by_slot(slot, generation)
+            if watch is None and self._newcomers:  # it may be of a run that has begun just now
+                self._admit()
+                watch = self._by_slot(slot, generation)
             if watch is None:
                 continue
             work = self._work_behind(watch, sample)
