@@ -6,6 +6,10 @@ Into DIRECTORY, which is to lie outside of the repository, go a virtual environm
 from PyPI; both are kept for the next time. Each suite runs with the plugin and without, in pairs of which every
 second one begins with the plugin. The first pair is not timed (it compiles and caches), of the others the medians
 of the ratios are told, of the run's time and of the CPU time of pytest.
+
+On a shared machine two runs of one suite may differ by a quarter. What disturbs both alike does not count: with
+`--together` the two runs of a pair share one core at the same time, which makes the ratio of their CPU times
+good to 1 %. Each takes twice as long then, so the watchdog's share in it, which is of time, comes out twice as large.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import time
 import venv
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -64,6 +69,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("projects", nargs="+", choices=sorted(NEEDS))
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--together", action="store_true", help="run both of a pair at once, on one core")
     arguments = parser.parse_args()
     directory = arguments.directory.resolve()
     if directory.is_relative_to(REPOSITORY):
@@ -72,7 +78,7 @@ def main() -> None:
     python = environment(directory, arguments.projects)
     click.echo(describe())
     for project in arguments.projects:
-        compare(python, source(directory, python, project), project, arguments.pairs)
+        compare(python, source(directory, python, project), project, arguments.pairs, together=arguments.together)
 
 
 def environment(directory: Path, projects: list[str]) -> Path:
@@ -102,13 +108,17 @@ def pip(python: Path, *arguments: str) -> None:
     subprocess.run([python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], check=True)
 
 
-def compare(python: Path, directory: Path, project: str, pairs: int) -> None:
+def compare(python: Path, directory: Path, project: str, pairs: int, *, together: bool) -> None:
     guard = [f"--fail-on-stall={LIMIT_MS}", "--stall-json=stalls.json"]
     options = {"without": ["-p", "no:loophound"], "guarded": guard}
     runs: dict[str, list[Run]] = {"without": [], "guarded": []}
+    core = {max(os.sched_getaffinity(0))} if together else os.sched_getaffinity(0)
     for number in range(1 + pairs):
-        for name in sorted(options, reverse=number % 2 == 0):
-            runs[name].append(run(python, directory, project, options[name]))
+        with ThreadPoolExecutor(len(options) if together else 1) as pool:
+            names = sorted(options, reverse=number % 2 == 0)
+            begun = {name: pool.submit(run, python, directory, project, name, options[name], core) for name in names}
+        for name in names:
+            runs[name].append(begun[name].result())
     without, guarded = runs.values()
     seen = {name: [run.outcomes for run in each] for name, each in runs.items()}
     tests = {test for each in seen.values() for outcomes in each for test in outcomes}
@@ -130,16 +140,18 @@ def compare(python: Path, directory: Path, project: str, pairs: int) -> None:
         click.echo(f"  {name}: {base_s:.1f} without, ratio {statistics.median(ratios):.3f} (of {shown})")
 
 
-def run(python: Path, directory: Path, project: str, options: list[str]) -> Run:
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=junit.xml"]
-    before, began_s = os.times(), time.monotonic()
+def run(python: Path, directory: Path, project: str, name: str, options: list[str], cores: set[int]) -> Run:
+    results = directory / f"{name}.xml"
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
     # The first run is to leave byte code behind, or each would pay for compiling all of us.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command += [*OPTIONS.get(project, []), *options]
-    subprocess.run(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, check=False)
-    wall_s, after = time.monotonic() - began_s, os.times()
-    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    return Run(dict(outcomes(directory / "junit.xml")), wall_s, cpu_s)
+    began_s = time.monotonic()
+    started = subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL)
+    os.sched_setaffinity(started.pid, cores)
+    _, status, used = os.wait4(started.pid, 0)  # which tells of this child alone, and of those for which it waited
+    started.returncode = os.waitstatus_to_exitcode(status)
+    return Run(dict(outcomes(results)), time.monotonic() - began_s, used.ru_utime + used.ru_stime)
 
 
 def outcomes(file: Path) -> Iterator[tuple[str, str]]:
