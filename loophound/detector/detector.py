@@ -168,6 +168,7 @@ class Detector:
             report=self._stream.put,
             interrupter=self._interrupter,
         )
+        self._watchdog.ended = self._loop_ends
         if self._tracing is not None:
             Keeping.contexts = True
         if self._feeding is not None:
@@ -381,12 +382,14 @@ class Detector:
         if watched is None or os.getpid() != self._pid:
             return
         watched.stop()
-        watched.let_go()
         self._settling.ended(watched)
+        try:
+            self._loops.remove(watched)
+        except ValueError:
+            return  # the watchdog saw the end of a run that had begun before us, or its thread told it
+        watched.let_go()
         if watched.slot is not None:
             watched.slot.release()
-        if watched in self._loops:
-            self._loops.remove(watched)
 
     def _permit_changed(self, thread: int, begins: bool) -> None:
         for watched in self._loops:

@@ -166,6 +166,28 @@ def test_a_run_that_began_before_the_detector_is_not_silent_when_it_ends() -> No
     assert {stall.cause for stall in stalls} <= {Cause.STARVED, Cause.SUSPENDED}
 
 
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "kept"])
+def test_the_end_of_a_run_that_began_before_the_detector_is_noticed(close: bool) -> None:
+    """Nobody tells of it. Until then its slot is taken, and what its thread does is held against it."""
+    loop = asyncio.new_event_loop()
+    made = Detector(0.05)
+
+    async def main() -> None:
+        made.start()
+        await asyncio.sleep(0.05)
+
+    try:
+        loop.run_until_complete(main())
+        if close:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+        assert eventually(lambda: not made._loops)
+        assert made._link is None or made._link.page.live() == []
+    finally:
+        made.stop()
+        loop.close()
+
+
 def test_a_running_loop_is_let_go_when_the_detector_stops() -> None:
     async def main() -> None:
         made = detector(threshold=0.05)

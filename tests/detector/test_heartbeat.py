@@ -121,6 +121,35 @@ def test_who_was_there_when_a_late_loop_had_caught_up(run: Runner) -> None:
     run(main())
 
 
+def test_what_was_asked_in_a_run_is_not_answered_in_the_next() -> None:
+    made: list[WatchedLoop] = []
+    page = Page.create()
+    slot = page.occupy(1, 1, 0)
+    assert slot is not None
+    errors: list[Any] = []
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: errors.append(context))
+
+    async def first() -> None:
+        made.append(watched(threshold_ns=10, slot=slot))
+        made[0].exchanges = lambda: ()
+        made[0].beat()  # which is late, and begins to settle
+        made[0].exchanges = None  # the server has ended
+        # In the last turn of this run, so it is to be answered in the next.
+        asyncio.get_running_loop().call_soon(made[0].ask, time.monotonic_ns())
+
+    loop.run_until_complete(first())
+    made[0].stop()
+    made[0].late_ns = 0
+    made[0].let_go()
+    slot.beat_ns = 7  # another's by now
+    loop.run_until_complete(turns(SETTLING_TURNS + 2))
+    loop.close()
+    assert errors == []
+    assert slot.beat_ns == 7
+    assert [type(answer) for answer in made[0].answers] == [LoopBeat, LoopStopped]
+
+
 def broken() -> Iterator[Served]:
     raise ZeroDivisionError
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
 import pytest
 
 from loophound.detector.adapters.loops import LoopWatch
-from loophound.detector.adapters.trio_runs import LOOP_FUNCTION, TrioRun, WatchedTrio
+from loophound.detector.adapters.trio_runs import LOOP_FUNCTION, RunInstrument, TrioRun, WatchedTrio
 
 trio = pytest.importorskip("trio")
 
@@ -118,3 +120,39 @@ def test_the_place_of_a_guest_is_found_at_each_turn() -> None:
     assert len(bases["own"]) == 1
     assert len(bases["guest"]) == 2
     assert min(bases["own"] | bases["guest"]) > 2
+
+
+ABANDONED = """
+import gc, trio
+from loophound.detector.detector import Detector
+
+async def turns():
+    while True:  # to wait would be a thread's, which is not abandoned
+        await trio.lowlevel.checkpoint()
+
+calls = []
+with Detector(0.1, observer=False) as detector:
+    trio.lowlevel.start_guest_run(turns, run_sync_soon_threadsafe=calls.append, done_callback=print)
+    for _ in range(5):
+        calls.pop(0)()
+    calls.clear()
+    gc.collect()
+    trio.run(trio.sleep, 0)
+    print(detector._loops)
+"""
+
+
+def test_an_abandoned_guest_is_closed_as_if_nobody_watched() -> None:
+    """trio learns of it from the collection of its generator, and lets nobody run on that thread before."""
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
+    assert "abandoned" in done.stderr
+
+
+def test_a_trio_that_keeps_its_instruments_otherwise_runs_unwatched() -> None:
+    told: list[Any] = []
+    ours = RunInstrument(lambda run, base: told.append(run), lambda ticket: None)
+    with pytest.raises(TypeError):
+        ours.join([], (n for n in ()))
+    ours.before_run()
+    assert told == []

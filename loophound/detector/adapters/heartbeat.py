@@ -210,6 +210,8 @@ class WatchedLoop:
         return not self.ended_ns
 
     def beat(self) -> None:
+        if self.ended_ns:
+            return  # it was asked in a run before this one; its slot is another's
         beat = self._now()
         frame = sys._getframe(1)
         if self.machinery is not frame.f_code or self.base != depth_of(frame):
@@ -241,7 +243,7 @@ class WatchedLoop:
 
     def let_go(self) -> None:
         """After its end: kept until the watchdog has looked, loops of a suite of tests would live to be old garbage."""
-        if self.exchanges is None:  # else the requests of its last stall are still to be found
+        if self.exchanges is None and not self.late_ns:  # else requests and tasks of its last stall are to be found
             self.loop, self._uv_time = OVER, None
 
     def is_late(self) -> bool:
@@ -283,6 +285,8 @@ class WatchedLoop:
             return None
 
     def _settle(self, turns: int, late_beat_ns: int, present: tuple[Exchange, ...]) -> None:
+        if self.ended_ns:
+            return
         if turns:
             self.loop.call_soon(self._settle, turns - 1, late_beat_ns, present)
             return

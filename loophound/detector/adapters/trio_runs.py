@@ -14,8 +14,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import CodeType, FrameType, GeneratorType
 from typing import Any
+from weakref import ref
 
 from loophound.detector.adapters.heartbeat import WatchedLoop, depth_of
 from loophound.detector.facts import LoopBeat
@@ -32,11 +34,12 @@ class TrioRun:
     def __init__(self, generator: GeneratorType[Any, Any, Any], listen: Callable[[], None]) -> None:
         self.watched: list[WatchedTrio] = []
         self.listen = listen  # have them beat at the next wait; from any thread
-        self._generator: GeneratorType[Any, Any, Any] | None = generator
+        self._generator = ref(generator)  # no more: trio learns from its collection that a run was abandoned
+        self._runs = True
 
     @property
     def waits(self) -> bool:
-        generator = self._generator  # its thread may end the run meanwhile
+        generator = self._generator()
         return generator is not None and not generator.gi_running
 
     def stands_at(self, machinery: CodeType, base: int) -> None:
@@ -44,10 +47,10 @@ class TrioRun:
             watched.stands_at(machinery, base)
 
     def is_running(self) -> bool:
-        return self._generator is not None
+        return self._runs
 
     def ends(self) -> None:
-        self._generator = None
+        self._runs = False
         self.watched.clear()
 
 
@@ -132,14 +135,14 @@ class RunInstrument:
                 self._hook("after_io_wait")  # to walk the stack at each turn cost a test suite on trio 1.5 %
 
     def after_run(self) -> None:
-        run, ticket = self._run, self._ticket
-        for instruments in self._hooks.values():
-            instruments.pop(self, None)
+        run, ticket, hooks = self._run, self._ticket, self._hooks
         # What refers to each other is garbage that waits for a collection, and makes the program collect more often.
         self._run, self._ticket, self._hooks = None, None, {}
         if run is not None:
             run.ends()
             self._ends(ticket)
+        for instruments in list(hooks.values()):  # the watchdog may be adding one
+            instruments.pop(self, None)
 
     def before_io_wait(self, timeout: float) -> None:
         # The dictionary stays: another thread may be adding to it.
@@ -183,7 +186,9 @@ def wrap_runs(instrument: Callable[[], RunInstrument | None]) -> Callable[[], No
     def make_run(runner: Any, *args: Any, **options: Any) -> Any:
         ours, run = instrument(), original(runner, *args, **options)
         if ours is not None:
-            ours.join(runner.instruments, run)
+            # A trio that keeps its instruments in another way is not watched.
+            with suppress(AttributeError, KeyError, TypeError):
+                ours.join(runner.instruments, run)
         return run
 
     def undo() -> None:

@@ -105,6 +105,8 @@ class Watchdog(threading.Thread):
         self._ticked_ns = 0
         self._left_ns = 0  # when a run was last seen to be over, or to begin
         self._paced_ns = interval_ns
+        # Told of a run that is over, which somebody may have told already.
+        self.ended: Callable[[WatchedLoop], None] = lambda loop: None
         # Told of a stall while it lasts, with the loop's last beat; must not wait.
         self.begun: Callable[[WatchedLoop, int, Sampled], None] | None = None
         self.reported_ns = 0  # what had come in by then is reported, if it was worth it
@@ -193,7 +195,8 @@ class Watchdog(threading.Thread):
                 interval_ns=self._interval_ns,
                 beat=loop.first_beat,
                 stats=stats,
-                pace_ns=max(self._interval_ns, self._paced_ns),
+                # Its first tick, which it had to be old enough for.
+                pace_ns=max(self._interval_ns, self._paced_ns) + self._interval_ns // 2,
             )
             self._watches += (Watch(loop, machine),)
 
@@ -444,6 +447,7 @@ class Watchdog(threading.Thread):
     def _forget(self, watch: Watch) -> None:
         self._watches = tuple(other for other in self._watches if other is not watch)
         self._left_ns = self._ticked_ns
+        self.ended(watch.loop)
         if watch.probe is not None:
             watch.probe.close()
 
