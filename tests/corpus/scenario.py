@@ -41,6 +41,7 @@ class Scenario:
     expected: tuple[Expected, ...]
     prepare: Callable[[], object] | None
     file: str
+    starts_processes: bool = False  # for which its loop waits, as long as the machine takes
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -59,19 +60,23 @@ def stall(
     return stalls(Expected(causes, marker, held, thread, meanwhile, at_least_s), prepare=prepare)
 
 
-def stalls(*expected: Expected, prepare: Callable[[], object] | None = None) -> Callable[[Main], Main]:
+def stalls(
+    *expected: Expected, prepare: Callable[[], object] | None = None, starts_processes: bool = False
+) -> Callable[[Main], Main]:
     """The scenario blocks as often as told; `prepare` runs before its loop does."""
 
     def add(main: Main) -> Main:
         name = main.__name__
         assert name not in SCENARIOS, name
-        SCENARIOS[name] = Scenario(name, main, expected, prepare, sys.modules[main.__module__].__file__ or "")
+        file = sys.modules[main.__module__].__file__ or ""
+        SCENARIOS[name] = Scenario(name, main, expected, prepare, file, starts_processes)
         return main
 
     return add
 
 
 quiet = stalls()
+quiet_but_for_a_start = stalls(starts_processes=True)
 
 
 def marked_lines(file: str, marker: str) -> set[int]:

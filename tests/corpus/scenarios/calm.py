@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 
 import loophound
 from loophound.detector.records import Cause
-from tests.corpus.scenario import BLOCKED_S, Expected, quiet, stalls
+from tests.corpus.scenario import BLOCKED_S, Expected, quiet, quiet_but_for_a_start, stalls
 
 PAUSE_S = 0.03
 
@@ -38,13 +38,13 @@ async def quiet_sleep_in_a_thread() -> None:
     await asyncio.gather(*(asyncio.to_thread(time.sleep, BLOCKED_S) for _ in range(5)))
 
 
-@quiet
+@quiet_but_for_a_start
 async def quiet_child_process() -> None:
     child = await asyncio.create_subprocess_exec("sleep", str(BLOCKED_S))
     await child.wait()
 
 
-@quiet
+@quiet_but_for_a_start
 async def quiet_child_that_talks() -> None:
     child = await asyncio.create_subprocess_exec("sh", "-c", f"sleep {BLOCKED_S}; echo x", stdout=subprocess.PIPE)
     out, _ = await child.communicate()
@@ -94,7 +94,7 @@ async def quiet_thread_that_computes() -> None:
     await asyncio.to_thread(compute)
 
 
-@quiet
+@quiet_but_for_a_start
 async def quiet_pool_of_processes() -> None:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
@@ -223,7 +223,7 @@ async def quiet_fork() -> None:
     os.close(writing)
 
 
-@quiet
+@quiet_but_for_a_start
 async def quiet_start_of_a_python() -> None:
     child = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", "pass")
     assert await child.wait() == 0
