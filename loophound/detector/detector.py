@@ -379,14 +379,15 @@ class Detector:
         return watched
 
     def _loop_ends(self, watched: WatchedLoop | None) -> None:
-        if watched is None or os.getpid() != self._pid:
+        # The watchdog tells of each end too: of a run that began before us nobody else does.
+        if watched is None or os.getpid() != self._pid or watched not in self._loops:
             return
         watched.stop()
         self._settling.ended(watched)
         try:
             self._loops.remove(watched)
         except ValueError:
-            return  # the watchdog saw the end of a run that had begun before us, or its thread told it
+            return  # both at once
         watched.let_go()
         if watched.slot is not None:
             watched.slot.release()

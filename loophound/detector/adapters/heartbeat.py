@@ -197,7 +197,7 @@ class WatchedLoop:
             return
         try:
             self.loop.call_soon_threadsafe(self.beat)
-        except (RuntimeError, NotImplementedError):  # closed, or let go, between two looks
+        except RuntimeError:  # closed, or let go (NotImplementedError), between two looks
             self.stop()
 
     def look(self) -> None:
