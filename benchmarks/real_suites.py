@@ -36,7 +36,19 @@ LIMIT_MS = 200
 REPOSITORY = Path(__file__).resolve().parent.parent
 NEEDS = {
     "starlette": ["httpx2[zstd]", "httpx", "itsdangerous", "jinja2", "opentelemetry-sdk", "python-multipart", "pyyaml"],
-    "httpx": ["brotli", "chardet", "click", "h2", "pygments", "rich", "socksio", "trustme", "uvicorn", "zstandard"],
+    "httpx": [
+        "httpx",
+        "brotli",
+        "chardet",
+        "click",
+        "h2",
+        "pygments",
+        "rich",
+        "socksio",
+        "trustme",
+        "uvicorn",
+        "zstandard",
+    ],
     "uvicorn": [
         "a2wsgi",
         "httpx2",
@@ -55,6 +67,8 @@ OPTIONS = {
     "httpx": ["-W", "ignore"],  # its release is older than some of what it runs with
     "uvicorn": ["-n", "0", "--ignore=tests/benchmarks"],  # in one process, where its own settings ask for eight
 }
+
+NETWORK_OF_ITS_OWN = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +160,8 @@ def run(python: Path, directory: Path, project: str, name: str, options: list[st
     # The first run is to leave byte code behind, or each would pay for compiling all of us.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command += [*OPTIONS.get(project, []), *options]
+    if len(cores) == 1:  # beside another, which may want the same port
+        command = [*NETWORK_OF_ITS_OWN, *command]
     began_s = time.monotonic()
     started = subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL)
     os.sched_setaffinity(started.pid, cores)
