@@ -21,10 +21,13 @@ class Settling:
         if loop.late_ns:
             self._late_ns = time.monotonic_ns()
 
+    @property
+    def told_all(self) -> bool:
+        """Whether no run that is over has anything left to tell."""
+        return self._late_ns <= self._told_ns
+
     def settled(self, loops: Sequence[WatchedLoop], reported_ns: int, shown: Callable[[], bool]) -> bool:
         """Whether none of them is late, and what they were late for was reported and shown."""
-        if not loops and self._late_ns <= self._told_ns:  # as after nearly every test of a suite
-            return True
         loops = list(loops)
         if any(loop.is_late() and self._given_up.get(loop) != loop.answered_ns for loop in loops):
             return False

@@ -10,9 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import threading
 import time
-from functools import lru_cache
+from itertools import count
 
 SLOTS = 32
 HEADER_WORDS = 8
@@ -25,177 +24,164 @@ _AIM_BEAT, _AIM_UNIT, _AIM_TURN, _TURN_PLACE, _FLOAT_TYPE, _PACE = range(10, 16)
 _TRIED, _TURN_IN_FRAME = 16, 17
 _NAMES = 18  # the rest of a slot: the names of loop and thread
 NAMES_BYTES = 8 * (SLOT_WORDS - _NAMES)
-HEAD = struct.Struct("5q")  # from _THREAD_STATE to _BEAT
-NOTHING = memoryview(bytes(8 * (SLOT_WORDS - 1))).cast("q")  # all words of a slot but the generation
+# All of a slot but the generation. What is not told of a run when it begins is zero, as after `x` in a struct.
+BEGINNING = struct.Struct(f"5q {8 * (_FLOAT_TYPE - _ANNOUNCED)}x q {8 * (_TURN_IN_FRAME - _PACE)}x q {NAMES_BYTES}s")
 
 ON_ASYNCIO, ON_UVLOOP, ON_OTHER, ON_TRIO = 0, 1, 2, 3
-
-
-@lru_cache(256)
-def _padded(text: str) -> bytes:
-    return text.encode(errors="replace")[:NAMES_BYTES].ljust(NAMES_BYTES, b"\0")
 
 
 class Slot:
     """The words of one loop. The watched process writes all but `announced_ns` and `aim`."""
 
-    def __init__(self, words: memoryview, index: int) -> None:
+    def __init__(self, words: memoryview, index: int, free: list[Slot]) -> None:
         self.index = index
+        self._free = free
+        # In the process that wrote them: of the run that occupied it last.
+        self.began_ns = self.run = 0
         first = HEADER_WORDS + index * SLOT_WORDS
-        self._words = words[first : first + SLOT_WORDS]
-        self._names = self._words[_NAMES:].cast("B")
+        self.words = words[first : first + SLOT_WORDS]
+        self._names = self.words[_NAMES:].cast("B")
 
     @property
     def generation(self) -> int:
         """Which loop uses the slot; 0 when none does."""
-        return int(self._words[_GENERATION])
+        return int(self.words[_GENERATION])
 
     @generation.setter
     def generation(self, value: int) -> None:
-        self._words[_GENERATION] = value
+        self.words[_GENERATION] = value
 
     @property
     def thread_state(self) -> int:
         """Address of the thread's PyThreadState."""
-        return int(self._words[_THREAD_STATE])
+        return int(self.words[_THREAD_STATE])
 
     @property
     def native_id(self) -> int:
-        return int(self._words[_NATIVE_ID])
+        return int(self.words[_NATIVE_ID])
 
     @property
     def kind(self) -> int:
-        return int(self._words[_KIND])
+        return int(self.words[_KIND])
 
     @property
     def base(self) -> int:
         """How many frames of a stack are the loop's own machinery."""
-        return int(self._words[_BASE])
+        return int(self.words[_BASE])
 
     @base.setter
     def base(self, value: int) -> None:
-        self._words[_BASE] = value
+        self.words[_BASE] = value
 
     @property
     def beat_ns(self) -> int:
-        return int(self._words[_BEAT])
+        return int(self.words[_BEAT])
 
     @beat_ns.setter
     def beat_ns(self, value: int) -> None:
-        self._words[_BEAT] = value
+        self.words[_BEAT] = value
 
     @property
     def announced_ns(self) -> int:
         """The last beat before the stall that the observer has announced."""
-        return int(self._words[_ANNOUNCED])
+        return int(self.words[_ANNOUNCED])
 
     @announced_ns.setter
     def announced_ns(self, value: int) -> None:
-        self._words[_ANNOUNCED] = value
+        self.words[_ANNOUNCED] = value
 
     @property
     def reported_ns(self) -> int:
         """The last beat before the stall that the watchdog has announced."""
-        return int(self._words[_REPORTED])
+        return int(self.words[_REPORTED])
 
     @reported_ns.setter
     def reported_ns(self, value: int) -> None:
-        self._words[_REPORTED] = value
+        self.words[_REPORTED] = value
 
     @property
     def quiet(self) -> bool:
         """Nobody waits for this loop yet: take samples, but announce nothing."""
-        return bool(self._words[_QUIET])
+        return bool(self.words[_QUIET])
 
     @quiet.setter
     def quiet(self, value: bool) -> None:
-        self._words[_QUIET] = int(value)
+        self.words[_QUIET] = int(value)
 
     @property
     def lag_ns(self) -> int:
         """How late the loop was with its last beat."""
-        return int(self._words[_LAG])
+        return int(self.words[_LAG])
 
     @lag_ns.setter
     def lag_ns(self, value: int) -> None:
-        self._words[_LAG] = value
+        self.words[_LAG] = value
 
     @property
     def turn_place(self) -> int:
         """The address at which the loop keeps when its turn began (observer/turns.py); 0 when not known."""
-        return int(self._words[_TURN_PLACE])
+        return int(self.words[_TURN_PLACE])
 
     @property
     def turn_in_frame(self) -> int:
-        """Where in a frame of the function that makes turns that is, in bytes; 0 when not known."""
-        return int(self._words[_TURN_IN_FRAME])
+        """Where in a frame of the function that makes turns that is, in bytes, until the place is known; 0 when that
+        is not known either.
+        """
+        return int(self.words[_TURN_IN_FRAME])
 
     @property
     def float_type(self) -> int:
         """The address of Python's float."""
-        return int(self._words[_FLOAT_TYPE])
+        return int(self.words[_FLOAT_TYPE])
 
     @property
     def pace_ns(self) -> int:
         """In what time after a beat the next one is due."""
-        return int(self._words[_PACE])
+        return int(self.words[_PACE])
 
     @pace_ns.setter
     def pace_ns(self, value: int) -> None:
-        self._words[_PACE] = value
+        self.words[_PACE] = value
 
     def keeps_time_at(self, place: int) -> None:
         """The loop's turns can be read at this address, or at 0 no longer."""
-        self._words[_FLOAT_TYPE] = id(float)
-        self._words[_TURN_PLACE] = place
-
-    def keeps_time_in_frame(self, offset: int) -> None:
-        """Until the place is known, whoever sees the frame can read it there."""
-        self._words[_FLOAT_TYPE] = id(float)
-        self._words[_TURN_IN_FRAME] = offset
+        self.words[_FLOAT_TYPE] = id(float)
+        self.words[_TURN_PLACE] = place
 
     @property
     def aim(self) -> tuple[int, int, int]:
         """Whom the observer's signal was to interrupt: the beat since which it blocks, its unit and its turn."""
-        return int(self._words[_AIM_BEAT]), int(self._words[_AIM_UNIT]), int(self._words[_AIM_TURN])
+        return int(self.words[_AIM_BEAT]), int(self.words[_AIM_UNIT]), int(self.words[_AIM_TURN])
 
     @aim.setter
     def aim(self, value: tuple[int, int, int]) -> None:
-        self._words[_AIM_BEAT] = 0
-        self._words[_AIM_UNIT], self._words[_AIM_TURN] = value[1:]
-        self._words[_AIM_BEAT] = value[0]
+        self.words[_AIM_BEAT] = 0
+        self.words[_AIM_UNIT], self.words[_AIM_TURN] = value[1:]
+        self.words[_AIM_BEAT] = value[0]
 
     @property
     def tried_ns(self) -> int:
         """The last beat before what the watchdog has tried to interrupt."""
-        return int(self._words[_TRIED])
+        return int(self.words[_TRIED])
 
     @tried_ns.setter
     def tried_ns(self, value: int) -> None:
-        self._words[_TRIED] = value
+        self.words[_TRIED] = value
 
     @property
     def names(self) -> tuple[str, str]:
-        """What loop and thread are called in records; empty until the loop has told."""
+        """What loop and thread are called in records; empty where nobody told."""
         loop, _, thread = bytes(self._names).rstrip(b"\0").decode(errors="ignore").partition("\n")
         return loop, thread
 
-    @names.setter
-    def names(self, value: tuple[str, str]) -> None:
-        self._names[:] = _padded("\n".join(value))
-
-    def occupy(self, generation: int, thread_state: int, native_id: int, kind: int) -> None:
-        words = self._words
-        words[_THREAD_STATE:] = NOTHING  # of the loop before
-        HEAD.pack_into(words, 8 * _THREAD_STATE, thread_state, native_id, 0, kind, time.monotonic_ns())
-        words[_GENERATION] = generation  # last: from here on the observer looks
-
     def release(self) -> None:
-        self._words[_GENERATION] = 0
+        """For another loop. Once only: the slot may be another's by then."""
+        self.words[_GENERATION] = 0
+        self._free.append(self)
 
     def close(self) -> None:
         self._names.release()
-        self._words.release()
+        self.words.release()
 
 
 class Page:
@@ -205,10 +191,11 @@ class Page:
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, SIZE_BYTES)
         self._words = memoryview(self._map).cast("q")
-        self.slots = [Slot(self._words, index) for index in range(SLOTS)]
+        self._free: list[Slot] = []
+        self.slots = [Slot(self._words, index, self._free) for index in range(SLOTS)]
+        self._free += reversed(self.slots)
         self._generations = self._words[HEADER_WORDS + _GENERATION :: SLOT_WORDS]
-        self._generation = 0
-        self._lock = threading.Lock()
+        self._new_generation = count(1)
 
     @classmethod
     def create(cls) -> Page:
@@ -239,15 +226,42 @@ class Page:
     def wanted(self, value: bool) -> None:
         self._words[_WANTED] = int(value)
 
-    def occupy(self, thread_state: int, native_id: int, kind: int) -> Slot | None:
-        """A free slot for a loop that starts; None when all are taken."""
-        with self._lock:
-            for slot in self.slots:
-                if slot.generation == 0:
-                    self._generation += 1
-                    slot.occupy(self._generation, thread_state, native_id, kind)
-                    return slot
-        return None
+    def occupy(
+        self,
+        thread_state: int,
+        native_id: int,
+        kind: int,
+        *,
+        base: int = 0,
+        names: str = "",
+        turn_in_frame: int = 0,
+    ) -> Slot | None:
+        """A free slot for a loop that starts, and has its first beat now; None when all are taken. For any thread.
+
+        `names` are those of loop and thread, a newline between them.
+        """
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            return None
+        # Once a run of a loop, of which a suite of tests has thousands: each call here costs it what ten cost in a
+        # loop, for nothing of it is in the caches.
+        began_ns = time.monotonic_ns()
+        slot.began_ns, slot.run = began_ns, next(self._new_generation)
+        BEGINNING.pack_into(
+            slot.words,
+            8 * _THREAD_STATE,
+            thread_state,
+            native_id,
+            base,
+            kind,
+            began_ns,
+            id(float),
+            turn_in_frame,
+            names.encode(errors="replace"),
+        )
+        slot.words[_GENERATION] = slot.run  # last: from here on the observer looks
+        return slot
 
     def live(self) -> list[Slot]:
         return [slot for slot, generation in zip(self.slots, self._generations.tolist(), strict=False) if generation]

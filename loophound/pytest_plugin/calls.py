@@ -25,13 +25,13 @@ from loophound.detector.adapters.trio_runs import TrioRun
 from loophound.detector.allowances import Allowance
 from loophound.detector.records import BlockingCall
 from loophound.pytest_plugin.annotations import annotates, of_calls, workspace
-from loophound.pytest_plugin.markers import rules_of
+from loophound.pytest_plugin.markers import Rules, rules_of
 
 REPORTED = "loophound_calls"  # the attribute of a report that carries the calls of its phase
 PATIENCE_S = 1.0
 LOOK_S = 0.002
 MOST_LINES = 100
-Phase = Generator[None, Any, Any]
+Hook = Generator[None, Any, Any]
 
 
 class CallGuard:
@@ -41,7 +41,7 @@ class CallGuard:
         self, config: pytest.Config, *, raises: bool, limit_ms: float, allowances: tuple[Allowance, ...]
     ) -> None:
         self._config = config
-        self._limit_ms = limit_ms
+        self._default_rules = Rules(limit_ms)
         self._flagger = Flagger([self._arrive], raises=raises, everywhere=True, allowances=allowances)
         self._loops = LoopWatch(self._begins, self._ends)
         self._allowed = True  # outside of tests
@@ -49,7 +49,7 @@ class CallGuard:
         self._of_phase: list[BlockingCall] = []
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Phase:
+    def pytest_runtestloop(self, session: pytest.Session) -> Hook:
         if session.config.option.collectonly or self._config.pluginmanager.hasplugin("dsession"):
             return (yield)
         self._flagger.start()
@@ -61,9 +61,9 @@ class CallGuard:
             self._flagger.stop()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Phase:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Hook:
         try:
-            self._allowed = bool(rules_of(item, self._limit_ms).reason)
+            self._allowed = bool(rules_of(item, self._default_rules).reason)
         except pytest.UsageError:  # the guard of stalls tells it
             self._allowed = False
         try:
@@ -72,15 +72,15 @@ class CallGuard:
             self._allowed = True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Phase:
+    def pytest_runtest_setup(self, item: pytest.Item) -> Hook:
         return (yield from self._phase(item))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Phase:
+    def pytest_runtest_call(self, item: pytest.Item) -> Hook:
         return (yield from self._phase(item))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Phase:
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Hook:
         return (yield from self._phase(item))
 
     @pytest.hookimpl(wrapper=True)
@@ -91,7 +91,7 @@ class CallGuard:
             self._of_phase = []
         return report
 
-    def _phase(self, item: pytest.Item) -> Phase:
+    def _phase(self, item: pytest.Item) -> Hook:
         try:
             outcome = yield
         finally:

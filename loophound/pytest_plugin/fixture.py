@@ -9,7 +9,7 @@ import pytest
 
 from loophound.dashboards.account import headline
 from loophound.detector.records import Cause, Stall
-from loophound.pytest_plugin.markers import rules_of
+from loophound.pytest_plugin.markers import Rules, rules_of
 from loophound.pytest_plugin.watch import PATIENCE_S, WATCH, Watch
 from loophound.threshold import DEFAULT_THRESHOLD_MS
 
@@ -62,7 +62,7 @@ class StallDetector:
 def stalls_of(request: pytest.FixtureRequest) -> Iterator[StallDetector]:
     """Raises pytest.UsageError for markers that cannot be right."""
     watch = request.config.stash.get(WATCH, None)
-    limit_ms = rules_of(request.node, DEFAULT_THRESHOLD_MS).limit_ms
+    limit_ms = rules_of(request.node, Rules(DEFAULT_THRESHOLD_MS)).limit_ms
     if watch is not None:
         yield StallDetector(watch, watch.limit_ms)
         return

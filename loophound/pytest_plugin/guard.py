@@ -21,30 +21,32 @@ from loophound.pytest_plugin.gathering import REPORTED, Gathering
 from loophound.pytest_plugin.markers import Rules, rules_of
 from loophound.pytest_plugin.settings import Settings
 from loophound.pytest_plugin.text import full_text, property_text
-from loophound.pytest_plugin.timeline import LiveFixture, Step, Timeline
+from loophound.pytest_plugin.timeline import LiveFixture, Phase, Timeline
 from loophound.pytest_plugin.verdict import Judge, Judged, Verdict
 from loophound.pytest_plugin.watch import WATCH, Watch, exempt_from_frozen_time
 from loophound.source import SourceLines
 
+# The function of the fixture that pytest makes of a test's parameter: there nobody's code runs.
+PARAMETER = "get_direct_param_fixture_func"
 # What a test may end with and still have a report; anything else ends the session.
 ENDED = (Exception, pytest.fail.Exception, pytest.skip.Exception)
-Phase = Generator[None, Any, Any]
+Hook = Generator[None, Any, Any]
 
 
 def phase(name: str) -> Any:
     """The hook around a phase of a test: what blocked a loop in it makes it fail."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def hook(self: Guard, item: pytest.Item) -> Phase:
-        step = self._begin(name)
+    def hook(self: Guard, item: pytest.Item) -> Hook:
+        now = self._begin(name)
         try:
             outcome = yield
         except ENDED:
-            text = self._end(item, step)
+            text = self._end(item, now)
             if text:
                 item.add_report_section(name, "stalls", text)
             raise
-        text = self._end(item, step)
+        text = self._end(item, now)
         if text:
             pytest.fail(text, pytrace=False)
         if self._problems and name == "setup" and item in self._problems:
@@ -86,14 +88,13 @@ class Guard:
         self._taken = 0  # how many of the watch's sightings have been judged
         self._default_rules = Rules(settings.limit_ms)
         self._rules = self._default_rules  # of the test that runs
-        self._rules_by_item: dict[pytest.Item, Rules] = {}
+        self._rules_by_item: dict[str, Rules] = {}  # by its id, for items whose markers say anything
         self._problems: dict[pytest.Item, str] = {}  # tests whose markers cannot be right
         self._timeline: Timeline | None = None
         self._debugged = False
         self._reporting = Reporting()
         self._being_set_up: list[LiveFixture] = []
         self._live: dict[object, LiveFixture] = {}
-        self._in_teardown: dict[object, Step] = {}
 
     @property
     def _is_worker(self) -> bool:
@@ -107,25 +108,27 @@ class Guard:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             try:
-                self._rules_by_item[item] = rules_of(item, self._settings.limit_ms)
+                rules = rules_of(item, self._default_rules)
+                if rules is not self._default_rules:
+                    self._rules_by_item[item.nodeid] = rules
             except pytest.UsageError as problem:
                 if not self._is_worker:  # where it would look like a crash: there the test fails
                     raise
                 self._problems[item] = str(problem)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection(self, session: pytest.Session) -> Phase:
+    def pytest_collection(self, session: pytest.Session) -> Hook:
         if self._runs_tests(session):
             self._arming.begin(self._settings.limit_ms)
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Phase:
+    def pytest_runtestloop(self, session: pytest.Session) -> Hook:
         if not self._runs_tests(session) or not session.items:
             return (yield)
         _load_trio_for(session.items)
         limits_ms = [rules.limit_ms for rules in self._rules_by_item.values()]
-        watch, problem = self._arming.finish(min(limits_ms, default=self._settings.limit_ms))
+        watch, problem = self._arming.finish(min([self._settings.limit_ms, *limits_ms]))
         self._watch = self._config.stash[WATCH] = watch
         try:
             self._tell_whether_armed(problem)
@@ -167,12 +170,12 @@ class Guard:
     # A test
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Phase:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Hook:
         exempt_from_frozen_time()
-        self._rules = self._rules_by_item.get(item, self._default_rules)
+        self._rules = self._rules_by_item.get(item.nodeid, self._default_rules)
         if self._watch is not None:
             self._watch.limit_ms = self._rules.limit_ms
-        self._timeline = Timeline(item.nodeid, time.monotonic_ns())
+        self._timeline = Timeline(item.nodeid, time.monotonic_ns(), self._live.values())
         return (yield)
 
     pytest_runtest_setup = phase("setup")
@@ -182,20 +185,21 @@ class Guard:
     def pytest_enter_pdb(self) -> None:
         self._debugged = True
 
-    def _begin(self, name: str) -> Step:
+    def _begin(self, name: str) -> Phase:
         self._debugged = False  # a look at what failed in the phase before stops no loop of this one
-        step = Step(name, time.monotonic_ns())
+        now = Phase(name, time.monotonic_ns())
         if self._timeline is not None:
-            self._timeline.phases.append(step)
-        return step
+            self._timeline.phases.append(now)
+        return now
 
-    def _end(self, item: pytest.Item, step: Step) -> str:
+    def _end(self, item: pytest.Item, now: Phase) -> str:
         """What to fail for; empty when there is nothing."""
-        step.ended_ns = time.monotonic_ns()
+        now.ended_ns = time.monotonic_ns()
         watch = self._watch
         if watch is None or self._timeline is None:
             return ""
-        watch.settle()
+        if not watch.detector.settled():
+            watch.settle()
         if len(watch.sightings) == self._taken:  # as after nearly every phase of every test
             self._reporting.judged = ()
             return ""
@@ -228,35 +232,29 @@ class Guard:
 
     def _fixture_now(self) -> LiveFixture | None:
         """For any thread."""
-        return next(iter(self._being_set_up[-1:]), None)
+        last = self._being_set_up[-1:]  # there may be none any more at the next step
+        return last[0] if last else None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Phase:
-        if self._timeline is None:
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Hook:
+        if self._timeline is None or getattr(fixturedef.func, "__name__", "") == PARAMETER:
             return (yield)
-        live = self._live[fixturedef] = LiveFixture(plain_name(fixturedef.argname))
-        step = Step("setup", time.monotonic_ns(), fixture=live.name)
-        self._timeline.fixtures.append(step)
+        live = self._live[fixturedef] = LiveFixture(fixturedef.argname, time.monotonic_ns())
         self._being_set_up.append(live)
         try:
             return (yield)
         finally:
-            step.ended_ns = time.monotonic_ns()
+            live.ready_ns = time.monotonic_ns()
             self._being_set_up.remove(live)
             # Added last, so called first: nothing else tells that a teardown begins.
-            request.addfinalizer(lambda: self._begin_teardown(fixturedef, live))
-
-    def _begin_teardown(self, fixturedef: object, live: LiveFixture) -> None:
-        if self._timeline is not None:
-            step = self._in_teardown[fixturedef] = Step("teardown", time.monotonic_ns(), fixture=live.name)
-            self._timeline.fixtures.append(step)
+            request.addfinalizer(live.begin_teardown)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        step, live = self._in_teardown.pop(fixturedef, None), self._live.pop(fixturedef, None)
-        if step is not None:
-            step.ended_ns = time.monotonic_ns()
+        live = self._live.pop(fixturedef, None)
         if live is not None:
-            live.over = True
+            live.over_ns = time.monotonic_ns()
+            if self._timeline is not None:
+                self._timeline.over.append(live)
 
 
 def _load_trio_for(items: list[pytest.Item]) -> None:
@@ -265,11 +263,3 @@ def _load_trio_for(items: list[pytest.Item]) -> None:
     if uses_anyio and "trio" not in sys.modules:
         with suppress(ImportError):
             importlib.import_module("trio")
-
-
-def plain_name(fixture: str) -> str:
-    """`setup_module` for the fixture that pytest makes of it."""
-    for prefix in ("_xunit_", "_unittest_"):
-        if fixture.startswith(prefix):
-            return fixture.removeprefix(prefix).partition("_fixture")[0]
-    return fixture

@@ -17,11 +17,21 @@ class Rules:
     reason: str = ""
 
 
-def rules_of(item: pytest.Item, limit_ms: float) -> Rules:
-    """Raises pytest.UsageError that names the test, for arguments that a marker does not take."""
-    limit, allow = item.get_closest_marker("stall_limit"), item.get_closest_marker("allow_blocking")
+def rules_of(item: pytest.Item, default: Rules) -> Rules:
+    """`default` itself where no marker says anything.
+
+    Raises pytest.UsageError that names the test, for arguments that a marker does not take.
+    """
+    limit = allow = None
+    for mark in item.iter_markers():  # the closest first
+        if mark.name == "stall_limit":
+            limit = limit or mark
+        elif mark.name == "allow_blocking":
+            allow = allow or mark
+    if limit is None and allow is None:
+        return default
     return Rules(
-        _limit(limit, item.nodeid) if limit is not None else limit_ms,
+        _limit(limit, item.nodeid) if limit is not None else default.limit_ms,
         _reason(allow, item.nodeid) if allow is not None else "",
     )
 

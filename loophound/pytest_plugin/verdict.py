@@ -78,17 +78,8 @@ class Judge:
         if timeline is None or not its_own:
             return Judged(stall, *_outside(stall, self.ignored), "", "", "", rules.limit_ms)
         verdict, why = self._judge(seen, rules, debugged)
-        step = timeline.fixture_at(seen.middle_ns)
-        phase = timeline.phase_at(seen.middle_ns).name
-        return Judged(
-            stall,
-            verdict,
-            why,
-            timeline.test,
-            step.name if step else phase,
-            step.fixture if step else "",
-            rules.limit_ms,
-        )
+        step, fixture = timeline.fixture_at(seen.middle_ns) or (timeline.phase_at(seen.middle_ns), "")
+        return Judged(stall, verdict, why, timeline.test, step, fixture, rules.limit_ms)
 
     def _judge(self, seen: Sighting, rules: Rules, debugged: bool) -> tuple[Verdict, str]:
         stall = seen.stall

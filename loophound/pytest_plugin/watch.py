@@ -81,6 +81,7 @@ class Watch:
         self._running: list[Run] = []
         self._ended: deque[Run] = deque(maxlen=MOST_ENDED_RUNS)
         self._began_ns = 0
+        self._shortest_ns = self.detector.threshold_ns // 2  # there is no stall in a shorter run
 
     def start(self) -> None:
         exempt_from_frozen_time()
@@ -106,7 +107,8 @@ class Watch:
 
     def _ends(self, run: Run) -> None:
         run.ended_ns = time.monotonic_ns()
-        self._ended.append(run)
+        if run.ended_ns - run.began_ns >= self._shortest_ns:
+            self._ended.append(run)
         self._running.remove(run)
 
     def _arrive(self, stall: Stall) -> None:

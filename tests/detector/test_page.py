@@ -22,9 +22,13 @@ def page() -> Iterator[Page]:
 def test_both_sides_see_the_same(page: Page) -> None:
     theirs = Page(page.descriptor)
     page.ticked_ns = 123
-    slot = page.occupy(0x7F0000001000, 42, ON_UVLOOP)
+    before_ns = time.monotonic_ns()
+    slot = page.occupy(0x7F0000001000, 42, ON_UVLOOP, base=5, names="uvloop.Loop\nGröße", turn_in_frame=0x80)
     assert slot is not None
-    slot.base, slot.beat_ns, slot.quiet = 5, 999, True
+    assert before_ns <= slot.beat_ns <= time.monotonic_ns()
+    assert (slot.names, slot.turn_in_frame, slot.turn_place) == (("uvloop.Loop", "Größe"), 0x80, 0)
+    assert (slot.float_type, slot.pace_ns, slot.tried_ns, slot.aim) == (id(float), 0, 0, (0, 0, 0))
+    slot.beat_ns, slot.quiet = 999, True
     [seen] = theirs.live()
     assert theirs.ticked_ns == 123
     assert (seen.index, seen.generation, seen.thread_state) == (0, slot.generation, 0x7F0000001000)

@@ -48,6 +48,7 @@ def test_a_run_that_waits_is_answered_for_and_a_busy_one_answers_when_it_waits()
 
     def begins(run: Any, base: int) -> TrioRun:
         watched.append(WatchedTrio(run, base=base, threshold_ns=S, slot=None))
+        watched[0].looked_at = True
         return watched[0]._run
 
     async def main() -> None:

@@ -102,9 +102,9 @@ def test_of_a_loop_that_has_not_answered_yet_a_stack_tells(page: Page) -> None:
         CodeFrame("/srv/app.py", 1, "main", 0),
     ]
     addresses = [0x5000, 0x6000, 0x7000]
-    slot = slot_of(page, ON_ASYNCIO, 0)
-    assert place_in(slot, frames, addresses) == 0
-    slot.keeps_time_in_frame(0x80)
+    assert place_in(slot_of(page, ON_ASYNCIO, 0), frames, addresses) == 0
+    slot = page.occupy(1, 1, ON_ASYNCIO, turn_in_frame=0x80)
+    assert slot is not None
     assert place_in(slot, frames, addresses) == 0x6080
     assert place_in(slot, frames[2:], addresses[2:]) == 0
     memory = Memory({0x6080: word(NUMBER), NUMBER: number(1.5)})

@@ -12,7 +12,7 @@ import pytest
 
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.watchdog import Incident, Watchdog
-from loophound.detector.facts import Collected, Sampled, Source
+from loophound.detector.facts import Collected, LoopStopped, Sampled, Source
 from loophound.detector.machine import GRACE_NS
 from loophound.observer.page import ON_ASYNCIO, Page
 from tests.detector.conftest import Runner
@@ -75,6 +75,54 @@ def test_a_run_that_was_over_soon_is_not_watched_and_a_long_one_is(run: Runner) 
         watchdog.tick()
     assert len(told) == 1
     assert told[0].until_ns - told[0].episode.began_ns >= 150 * MS
+
+
+def test_a_short_run_is_let_go_at_its_end_unless_the_watchdog_looks_at_it(run: Runner) -> None:
+    watchdog = Watchdog(interval_ns=10 * MS, link=None, report=lambda told: None)
+
+    async def main(*, looked_at: bool = False, threshold_ns: int = 10_000 * MS) -> WatchedLoop:
+        loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=threshold_ns, slot=None)
+        watchdog.watch(loop)
+        loop.looked_at = looked_at
+        loop.stop()
+        watchdog.over(loop)
+        return loop
+
+    loop = run(main())
+    assert (list(watchdog._newcomers), loop.answers) == ([], [])
+    watchdog.over(loop)  # whoever tells it again changes nothing
+    for kept in ({"looked_at": True}, {"threshold_ns": 0}):
+        loop = run(main(**kept))
+        assert list(watchdog._newcomers) == [loop]
+        assert [type(answer) for answer in loop.answers] == [LoopStopped]
+        watchdog._newcomers.clear()
+
+
+def test_a_run_that_ends_as_it_is_admitted_ends_for_the_watchdog(run: Runner) -> None:
+    """Either it is seen to be over, or it tells its end to whom has looked at it."""
+    watchdog = Watchdog(interval_ns=10 * MS, link=None, report=lambda told: None)
+    made: list[WatchedLoop] = []
+
+    class EndsMeanwhile(WatchedLoop):
+        @property
+        def ended_ns(self) -> int:  # type: ignore[override]
+            return self._ended_ns
+
+        @ended_ns.setter
+        def ended_ns(self, value: int) -> None:
+            self._ended_ns = value
+            watchdog._admit()  # between its end and its question whether it was looked at
+
+    async def main() -> None:
+        loop = EndsMeanwhile(asyncio.get_running_loop(), base=0, threshold_ns=10_000 * MS, slot=None)
+        loop._ended_ns = 0
+        made.append(loop)
+        watchdog.watch(loop)
+        loop.stop()
+        watchdog.over(loop)
+
+    run(main())
+    assert (watchdog._watches, list(watchdog._newcomers)) == ((), [])
 
 
 def test_a_run_is_asked_when_it_has_lasted_for_half_an_interval(run: Runner) -> None:

@@ -10,9 +10,8 @@ import pytest
 from loophound.detector.records import Cause, Evidence
 from loophound.pytest_plugin.annotations import of_calls, of_stalls, workspace
 from loophound.pytest_plugin.baseline import Baseline
-from loophound.pytest_plugin.guard import plain_name
 from loophound.pytest_plugin.markers import Rules
-from loophound.pytest_plugin.timeline import LiveFixture, Step, Timeline
+from loophound.pytest_plugin.timeline import LiveFixture, Phase, Timeline
 from loophound.pytest_plugin.verdict import Judge, Judged, Verdict
 from loophound.pytest_plugin.watch import Run, Sighting
 from tests.stalls import blocking_call, stall
@@ -22,8 +21,9 @@ RULES = Rules(100)
 TIMELINE = Timeline(
     "test_a.py::test_it",
     10 * S,
-    phases=[Step("setup", 10 * S, 20 * S), Step("call", 20 * S, 30 * S), Step("teardown", 30 * S)],
-    fixtures=[Step("setup", 11 * S, 19 * S, "outer"), Step("setup", 12 * S, 15 * S, "inner")],
+    live=[LiveFixture("outer", 11 * S, 19 * S)],
+    over=[LiveFixture("inner", 12 * S, 15 * S, 36 * S, 37 * S)],
+    phases=[Phase("setup", 10 * S, 20 * S), Phase("call", 20 * S, 30 * S), Phase("teardown", 30 * S)],
 )
 
 
@@ -89,6 +89,7 @@ def test_allowed_known_and_expected() -> None:
         (16.0, "setup of fixture 'outer'"),
         (25.0, "call"),
         (31.0, "teardown"),
+        (36.1, "teardown of fixture 'inner'"),
     ],
 )
 def test_the_phase_and_the_fixture_are_those_of_the_time(at_s: float, during: str) -> None:
@@ -105,7 +106,7 @@ def test_a_loop_that_another_test_left_behind() -> None:
     of_fixture = Run("worker", False, 5 * S, fixture)
     assert judged(seen(run=left)).verdict is Verdict.ELSEWHERE
     assert judged(seen(run=of_fixture)).verdict is Verdict.FAILED
-    fixture.over = True
+    fixture.over_ns = 20 * S
     assert judged(seen(run=of_fixture)).verdict is Verdict.ELSEWHERE
     assert judged(seen(run=Run("worker", False, 15 * S, None))).verdict is Verdict.FAILED
     assert judged(seen(run=Run("MainThread", True, 5 * S, None))).verdict is Verdict.FAILED
@@ -157,6 +158,6 @@ def test_the_names_of_files_are_relative_to_the_workspace() -> None:
 
 
 def test_pytests_own_fixtures_go_by_the_names_that_people_wrote() -> None:
-    assert plain_name("_xunit_setup_module_fixture_test_a") == "setup_module"
-    assert plain_name("_unittest_setUpClass_fixture_TestA") == "setUpClass"
-    assert plain_name("database") == "database"
+    assert LiveFixture("_xunit_setup_module_fixture_test_a").name == "setup_module"
+    assert LiveFixture("_unittest_setUpClass_fixture_TestA").name == "setUpClass"
+    assert LiveFixture("database").name == "database"

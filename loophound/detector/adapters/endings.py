@@ -27,9 +27,12 @@ def closes_nothing(loop: Any) -> bool:
     False where that is not known. On the loop's own thread.
     """
     try:
-        if len(loop._ready) != 1 or loop._scheduled or len(loop._selector.get_map()) > WAKES:
+        ready = loop._ready
+        if len(ready) != 1:
             return False
-        nothing_open = _NOTHING_OPEN.get(coroutine_of(loop._ready[0]._callback.__self__).cr_code)
-        return nothing_open is not None and nothing_open(loop)
+        nothing_open = _NOTHING_OPEN.get(coroutine_of(ready[0]._callback.__self__).cr_code)
+        if nothing_open is None or loop._scheduled or len(loop._selector.get_map()) > WAKES:
+            return False
+        return nothing_open(loop)
     except (AttributeError, TypeError):  # not one of asyncio's own loops, or a callback that is no task's
         return False

@@ -11,11 +11,11 @@ import selectors
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from types import CodeType, FrameType
 
-from loophound.detector.adapters.turns import UvTime, offset_in_frame, place_in_frame, uv_time
+from loophound.detector.adapters.turns import UvTime, place_in_frame, uv_time
 from loophound.detector.facts import LoopBeat, LoopStopped, SeenAlive
 from loophound.observer.layout import Layout
 from loophound.observer.memory import ProcessMemory
@@ -66,6 +66,8 @@ class WatchedLoop:
     due_ns = 0
     late_ns = 0  # when it had last answered after a silence that may have been a stall
     ended_ns = 0  # when the run ended, or the watch of it
+    looked_at = False  # by the watchdog, which waits for its end
+    generation = 0
     tells_turns = False  # samples have the time at which its turn began
     _memory: tuple[ProcessMemory, Layout] | None = None
     _uv_time: UvTime | None = None
@@ -76,27 +78,41 @@ class WatchedLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
         self.loop = loop
-        self.loop_name = self.name_of(loop)
-        self.thread_name = threading.current_thread().name
+        self._loop_class = type(loop)
+        self._thread = threading.current_thread()
         self.ident = threading.get_ident()
         self.native_id = threading.get_native_id()
-        self.clock_id = time.pthread_getcpuclockid(self.ident) if hasattr(time, "pthread_getcpuclockid") else None
         self.base = base
         self.slot = slot
-        self.generation = slot.generation if slot is not None else 0
-        self.answers: deque[LoopBeat | LoopStopped] = deque(maxlen=8)
+        self.answers: list[LoopBeat | LoopStopped] = []  # no more than questions, and its end
         self.threshold_ns = threshold_ns
-        self.first_beat = self._now()
-        self.answered_ns = self.first_beat.at_ns
+        # The clocks' own numbers: most runs are over before anybody wants a beat of them.
+        self.began_ns = time.monotonic_ns()
+        self._began_cpu_ns, self._began_process_ns = time.thread_time_ns(), time.process_time_ns()
         if slot is not None:
-            slot.names = (self.loop_name, self.thread_name)
-            slot.base, slot.beat_ns = base, self.first_beat.at_ns
+            self.generation, self.began_ns = slot.run, slot.began_ns
+        self.answered_ns = self.began_ns
+
+    @property
+    def loop_name(self) -> str:
+        return self.name_of(self._loop_class)
+
+    @property
+    def thread_name(self) -> str:
+        return self._thread.name
+
+    @property
+    def first_beat(self) -> LoopBeat:
+        return LoopBeat(self.began_ns, self._began_cpu_ns, self._began_process_ns)
+
+    @cached_property
+    def clock_id(self) -> int | None:
+        """The clock of its thread's CPU time, while the thread lives."""
+        return time.pthread_getcpuclockid(self.ident) if hasattr(time, "pthread_getcpuclockid") else None
 
     def read_turns(self, memory: ProcessMemory, layout: Layout) -> None:
         """Find out when the loop's turns begin by reading its memory. On the loop's own thread."""
         self._memory = memory, layout
-        if self.slot is not None and self.slot.kind == ON_ASYNCIO:
-            self.slot.keeps_time_in_frame(offset_in_frame(layout))
         if self.slot is not None and self.slot.kind == ON_UVLOOP:
             self._uv_time = uv_time(self.loop, memory)
             if self._uv_time is not None:
@@ -186,8 +202,8 @@ class WatchedLoop:
         return SeenAlive(at_ns, cpu_ns, time.process_time_ns(), lag_ns)
 
     @staticmethod
-    def name_of(loop: object) -> str:
-        return f"{type(loop).__module__.partition('.')[0]}.{type(loop).__name__}"
+    def name_of(loop_class: type) -> str:
+        return f"{loop_class.__module__.partition('.')[0]}.{loop_class.__name__}"
 
     def ask(self, due_ns: int) -> None:
         """Have the loop call `beat` at its next turn. Called by the watchdog."""
@@ -234,12 +250,18 @@ class WatchedLoop:
 
     def stop(self) -> None:
         """The run ended, or the watch of it: the first call counts, from whichever thread."""
-        if not self.ended_ns:
-            now = self._now()
-            self.ended_ns = now.at_ns
-            cpu_ns = now.cpu_ns if threading.get_ident() == self.ident else self.cpu_ns()
-            self.answers.append(LoopStopped(now.at_ns, cpu_ns, now.process_cpu_ns))
-            self._note(now.at_ns)
+        if self.ended_ns:
+            return
+        self.ended_ns = ended_ns = time.monotonic_ns()
+        if not self.looked_at and self.is_short():  # asked in this order: `_admit` does it in the other
+            return
+        cpu_ns = time.thread_time_ns() if threading.get_ident() == self.ident else self.cpu_ns()
+        self.answers.append(LoopStopped(ended_ns, cpu_ns, time.process_time_ns()))
+        self._note(ended_ns)
+
+    def is_short(self) -> bool:
+        """Whether its run is over and was too short for a stall."""
+        return 0 < self.ended_ns < self.began_ns + self.threshold_ns
 
     def let_go(self) -> None:
         """After its end: kept until the watchdog has looked, loops of a suite of tests would live to be old garbage."""
@@ -258,7 +280,8 @@ class WatchedLoop:
 
     def begin_anew(self) -> None:
         """On its thread: what it has done until now does not count."""
-        self.first_beat = self._now()
+        beat = self._now()
+        self.began_ns, self._began_cpu_ns, self._began_process_ns = beat.at_ns, beat.cpu_ns, beat.process_cpu_ns
 
     def hush(self) -> None:
         """Nobody waits for the loop yet: its silences are nobody's business until `heed()`."""

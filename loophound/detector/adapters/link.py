@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from loophound.detector.adapters.kernel import runtime_span
+from loophound.detector.adapters.turns import offset_in_frame
 from loophound.detector.facts import Sampled
 from loophound.detector.stream import tell
 from loophound.observer.attach import LARGEST_PACKET, Attachment, attach, channel, enlarge
@@ -77,6 +78,7 @@ class ObserverLink:
                 self.memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
                 undo.callback(os.close, self.memory)
                 self.own_memory = ProcessMemory(self.memory)
+                self.turn_in_frame = offset_in_frame(layout)
                 self.page = Page.create()
                 undo.callback(os.close, self.page.descriptor)
                 self._attachment = Attachment(

@@ -66,7 +66,7 @@ class WatchedTrio(WatchedLoop):
         self._run.watched.append(self)
 
     @staticmethod
-    def name_of(loop: object) -> str:
+    def name_of(loop_class: type) -> str:
         return "trio.run"
 
     def ask(self, due_ns: int) -> None:
