@@ -72,8 +72,7 @@ class SeenAlive(NamedTuple):
     lag_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class LoopStopped:
+class LoopStopped(NamedTuple):
     """The loop's run ended; nothing of it is awaited any more."""
 
     at_ns: int
@@ -120,8 +119,7 @@ class Sampled:
     turned_ns: int | None = None  # when the loop's turn began; None when it rested, or keeps it nowhere
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """A garbage collection on the loop's thread."""
 
     began_ns: int
@@ -130,16 +128,14 @@ class Collected:
     collected: int
 
 
-@dataclass(frozen=True, slots=True)
-class Accounted:
+class Accounted(NamedTuple):
     """How long the loop's thread had been runnable without getting a CPU, in all, by then."""
 
     at_ns: int
     runqueue_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class MachineSlept:
+class MachineSlept(NamedTuple):
     """The machine was suspended for a while between two looks. CLOCK_MONOTONIC stood still, CLOCK_BOOTTIME did not."""
 
     looked_ns: int  # before it slept

@@ -56,18 +56,18 @@ def test_a_run_that_was_over_soon_is_not_watched_and_a_long_one_is(run: Runner) 
     told: list[Incident] = []
     watchdog = Watchdog(interval_ns=10 * MS, link=None, report=told.append)
 
-    async def main(blocked_s: float) -> None:
-        loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=40 * MS, slot=None)
+    async def main(blocked_s: float = 0.0, threshold_ns: int = 60_000 * MS) -> None:
+        loop = WatchedLoop(asyncio.get_running_loop(), base=0, threshold_ns=threshold_ns, slot=None)
         watchdog.watch(loop)
         time.sleep(blocked_s)
         loop.stop()
 
     for _ in range(3):
-        run(main(0.0))
+        run(main())
     watchdog.tick()
     assert (watchdog._watches, watchdog.stats, told) == ((), [], [])
-    run(main(0.2))
-    run(main(0.0))
+    run(main(0.2, 40 * MS))
+    run(main())
     watchdog.tick()
     assert len(watchdog._watches) == 1
     while watchdog._watches:
