@@ -206,6 +206,8 @@ class Detector:
         if self._interrupter is not None:
             self._interrupter.remove()
         self._stream.close()
+        for watched in list(self._loops):  # runs that go on, and such that nobody told the end of
+            self._loop_ends(watched)
         if self._tracing is not None:
             Keeping.contexts = False
         if self._feeding is not None:

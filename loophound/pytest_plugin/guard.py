@@ -88,7 +88,7 @@ class Guard:
         self._taken = 0  # how many of the watch's sightings have been judged
         self._default_rules = Rules(settings.limit_ms)
         self._rules = self._default_rules  # of the test that runs
-        self._rules_by_item: dict[str, Rules] = {}  # by its id, for items whose markers say anything
+        self._rules_by_item: dict[pytest.Item, Rules] = {}  # of those whose markers say anything
         self._problems: dict[pytest.Item, str] = {}  # tests whose markers cannot be right
         self._timeline: Timeline | None = None
         self._debugged = False
@@ -110,7 +110,7 @@ class Guard:
             try:
                 rules = rules_of(item, self._default_rules)
                 if rules is not self._default_rules:
-                    self._rules_by_item[item.nodeid] = rules
+                    self._rules_by_item[item] = rules
             except pytest.UsageError as problem:
                 if not self._is_worker:  # where it would look like a crash: there the test fails
                     raise
@@ -172,7 +172,7 @@ class Guard:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Hook:
         exempt_from_frozen_time()
-        self._rules = self._rules_by_item.get(item.nodeid, self._default_rules)
+        self._rules = self._rules_by_item.get(item, self._default_rules)
         if self._watch is not None:
             self._watch.limit_ms = self._rules.limit_ms
         self._timeline = Timeline(item.nodeid, time.monotonic_ns(), self._live.values())

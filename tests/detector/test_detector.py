@@ -203,6 +203,17 @@ def test_a_running_loop_is_let_go_when_the_detector_stops() -> None:
     asyncio.run(main())
 
 
+def test_a_run_that_the_detector_did_not_see_begin_is_let_go_when_it_stops_at_once() -> None:
+    made = detector(threshold=0.1)
+
+    async def main() -> None:
+        made.start()
+        made.stop()
+
+    asyncio.run(main())
+    assert made._loops == []
+
+
 def test_the_observers_first_word_may_be_read_by_the_watchdog() -> None:
     with Detector(observer=True) as made:
         link = made._link

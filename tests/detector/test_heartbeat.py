@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from loophound.detector.adapters.heartbeat import NEVER_NS, OVER, SETTLING_TURNS, WatchedLoop
 from loophound.detector.facts import LoopBeat, LoopStopped
 from loophound.observer.page import Page
@@ -22,6 +24,33 @@ def watched(**fields: Any) -> WatchedLoop:
 async def turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def test_a_thread_tells_its_clock_and_its_name_while_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of a thread that has ended, a clock is read from memory that is no longer its."""
+    ask, asked_by, made = time.pthread_getcpuclockid, [], []
+
+    def asked(ident: int) -> int:
+        asked_by.append((ident, threading.get_ident()))
+        return ask(ident)
+
+    async def main() -> None:
+        made.append(watched())
+
+    def job() -> None:
+        asyncio.run(main())
+        threading.current_thread().name = "of another job"
+
+    monkeypatch.setattr(time, "pthread_getcpuclockid", asked)
+    thread = threading.Thread(target=job, name="of this job")
+    thread.start()
+    thread.join()
+    [loop] = made
+    assert loop.cpu_ns() is None
+    loop.rests(time.monotonic_ns())
+    loop.stop()
+    assert loop.thread_name == "of this job"
+    assert asked_by == [(loop.ident, loop.ident)]
 
 
 def test_a_question_is_answered_at_the_next_turn(run: Runner) -> None:

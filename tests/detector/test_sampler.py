@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import linecache
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType
+from types import CodeType, FrameType
 
 import pytest
 
 from loophound.calls.patching import patches
+from loophound.detector.adapters import current_frames as current
 from loophound.detector.adapters import sampler as sampling
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
@@ -65,6 +67,25 @@ def test_what_the_kernel_tells_of_another_function_is_not_taken_for_this_one() -
         assert sampling._is_still_in(thread.ident, stack[-1][0])
         assert not sampling._is_still_in(thread.ident, stack[0][0])
     assert not sampling._is_still_in(thread.ident, stack[-1][0])
+
+
+@pytest.mark.parametrize(("anywhere", "collects"), [(True, False), (False, True)])
+def test_nothing_is_collected_while_the_lock_of_all_threads_is_held(
+    monkeypatch: pytest.MonkeyPatch, anywhere: bool, collects: bool
+) -> None:
+    """A finalizer hands the GIL over, and who takes it may want that lock."""
+    during = []
+    ask = sys._current_frames
+
+    def asked() -> dict[int, FrameType]:
+        during.append(gc.isenabled())
+        return ask()
+
+    monkeypatch.setattr(current, "COLLECTS_ANYWHERE", anywhere)
+    monkeypatch.setattr(sys, "_current_frames", asked)
+    assert current.current_frames()[threading.get_ident()].f_code.co_name == "asked"
+    assert during == [collects]
+    assert gc.isenabled()
 
 
 def test_a_thread_that_has_ended_has_no_stack() -> None:

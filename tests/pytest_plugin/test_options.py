@@ -52,6 +52,26 @@ def test_it_does_nothing_until_asked_for(pytester: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*loophound:*")
 
 
+def test_what_one_test_may_do_another_of_the_same_id_may_not(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio, time, pytest
+
+        async def block():
+            time.sleep(0.3)
+
+        allowed = pytest.param(1, id="c", marks=pytest.mark.allow_blocking(reason="it is old"))
+
+        @pytest.mark.parametrize("b", [allowed, pytest.param(2, id="b-c")])
+        @pytest.mark.parametrize("a", [pytest.param(1, id="a-b"), pytest.param(2, id="a")])
+        def test_it(a, b):
+            asyncio.run(block())
+        """
+    )
+    result = run(pytester, "--fail-on-stall=100")
+    result.assert_outcomes(passed=2, failed=2)
+
+
 @pytest.mark.parametrize(
     "options",
     [

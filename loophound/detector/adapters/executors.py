@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from loophound.detector.adapters.current_frames import current_frames
+
 MOST_SHOWN = 40
 TIMES = ("wait_mean_s", "wait_p50_s", "wait_p99_s", "wait_max_s", "run_mean_s", "run_p50_s", "run_p99_s", "run_max_s")
 
@@ -66,7 +68,7 @@ def _thread_pools() -> Iterator[Entry]:
     running: Counter[str] = Counter()
     queues: set[int] = set()
     try:
-        frames = sys._current_frames()
+        frames = current_frames()
         for thread, queue in list(module._threads_queues.items()):
             name = thread.name.rpartition("_")[0] or thread.name
             if id(queue) not in queues:

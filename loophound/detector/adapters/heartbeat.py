@@ -12,9 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from types import CodeType, FrameType
 
+from loophound.detector.adapters.current_frames import current_frames
 from loophound.detector.adapters.turns import UvTime, place_in_frame, uv_time
 from loophound.detector.facts import LoopBeat, LoopStopped, SeenAlive
 from loophound.observer.layout import Layout
@@ -79,9 +79,11 @@ class WatchedLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop, *, base: int, threshold_ns: int, slot: Slot | None) -> None:
         self.loop = loop
         self._loop_class = type(loop)
-        self._thread = threading.current_thread()
+        self.thread_name = threading.current_thread().name  # as it is now: one thread may do one job after another
         self.ident = threading.get_ident()
         self.native_id = threading.get_native_id()
+        # Now, on the thread: of one that has ended, to ask reads memory that is another's, or nobody's.
+        self.clock_id = time.pthread_getcpuclockid(self.ident) if hasattr(time, "pthread_getcpuclockid") else None
         self.base = base
         self.slot = slot
         self.answers: list[LoopBeat | LoopStopped] = []  # no more than questions, and its end
@@ -98,17 +100,8 @@ class WatchedLoop:
         return self.name_of(self._loop_class)
 
     @property
-    def thread_name(self) -> str:
-        return self._thread.name
-
-    @property
     def first_beat(self) -> LoopBeat:
         return LoopBeat(self.began_ns, self._began_cpu_ns, self._began_process_ns)
-
-    @cached_property
-    def clock_id(self) -> int | None:
-        """The clock of its thread's CPU time, while the thread lives."""
-        return time.pthread_getcpuclockid(self.ident) if hasattr(time, "pthread_getcpuclockid") else None
 
     def read_turns(self, memory: ProcessMemory, layout: Layout) -> None:
         """Find out when the loop's turns begin by reading its memory. On the loop's own thread."""
@@ -188,7 +181,7 @@ class WatchedLoop:
 
     def _stands_idle(self) -> bool:
         """Whether the stack ends where the loop waits for events. A callback in C shows no frame of its own."""
-        frame = sys._current_frames().get(self.ident)
+        frame = current_frames().get(self.ident)
         if frame is None or self.slot is None:
             return False
         if self.slot.kind == ON_UVLOOP:

@@ -14,6 +14,7 @@ from operator import attrgetter, methodcaller
 from types import CodeType
 
 from loophound.coroutines import coroutine_of
+from loophound.detector.adapters.current_frames import COLLECTS_ANYWHERE, current_frames
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
@@ -30,7 +31,6 @@ OTHER_FRAMES = 24
 
 Place = tuple[CodeType, int]
 _PLACE = attrgetter("f_code", "f_lasti")
-_COLLECTS_ANYWHERE = sys.version_info < (3, 12)
 
 
 class Sampler:
@@ -125,7 +125,7 @@ def stack_of(ident: int) -> list[Place]:
     now = iter(sys._current_frames, None)
     innermost = islice(map(methodcaller("get", ident), now), 1)
     stack: list[Place] = []
-    collects = _COLLECTS_ANYWHERE and gc.isenabled()
+    collects = COLLECTS_ANYWHERE and gc.isenabled()
     if collects:
         gc.disable()
     try:
@@ -144,7 +144,7 @@ def _is_still_in(ident: int, code: CodeType) -> bool:
 
     A computation that ended meanwhile would seem to wait for events, where its loop then rests.
     """
-    frame = sys._current_frames().get(ident)
+    frame = current_frames().get(ident)
     return frame is not None and frame.f_code is code
 
 
