@@ -26,6 +26,7 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="Linux")
 def test_a_thread_tells_its_clock_and_its_name_while_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked of a thread that has ended, a clock is read from memory that is no longer its."""
     ask, asked_by, made = time.pthread_getcpuclockid, [], []
