@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from loophound.detector.adapters.loops import notice_trio
 from loophound.pytest_plugin.selfcheck import self_check
 from loophound.pytest_plugin.watch import COARSEST_MS, Watch
 
@@ -41,7 +40,6 @@ class Arming:
         assert self._watch is not None
         assert self._check is not None
         self._watch.limit_ms = limit_ms
-        notice_trio()  # a module of tests may have imported it
         self._check.join()
         if self._problem:  # a collection that held the GIL may have kept it from looking
             self._prove(self._watch)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from typing import Any
 from warnings import WarningMessage
 
@@ -126,7 +123,6 @@ class Guard:
     def pytest_runtestloop(self, session: pytest.Session) -> Hook:
         if not self._runs_tests(session) or not session.items:
             return (yield)
-        _load_trio_for(session.items)
         limits_ms = [rules.limit_ms for rules in self._rules_by_item.values()]
         watch, problem = self._arming.finish(min([self._settings.limit_ms, *limits_ms]))
         self._watch = self._config.stash[WATCH] = watch
@@ -255,11 +251,3 @@ class Guard:
             live.over_ns = time.monotonic_ns()
             if self._timeline is not None:
                 self._timeline.over.append(live)
-
-
-def _load_trio_for(items: list[pytest.Item]) -> None:
-    """Its runs are told from when it is imported, and anyio's plugin would do so in the midst of a test."""
-    uses_anyio = any("anyio_backend" in getattr(item, "fixturenames", ()) for item in items)
-    if uses_anyio and "trio" not in sys.modules:
-        with suppress(ImportError):
-            importlib.import_module("trio")

@@ -100,11 +100,14 @@ def test_the_place_of_a_guest_is_found_at_each_turn() -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def call_soon(call: Any) -> None:
-            deep = len(bases["guest"]) % 2
-            loop.call_soon_threadsafe(lambda: call() if deep else call_deeper(call))
+            # Far deeper than where the first turns run, which trio's start makes itself.
+            loop.call_soon_threadsafe(call_from, 10 * len(bases["guest"]), call)
 
-        def call_deeper(call: Any) -> None:
-            call()
+        def call_from(depth: int, call: Any) -> None:
+            if depth:
+                call_from(depth - 1, call)
+            else:
+                call()
 
         trio.lowlevel.start_guest_run(
             turns, "guest", run_sync_soon_threadsafe=call_soon, done_callback=lambda outcome: done.set()
@@ -119,7 +122,7 @@ def test_the_place_of_a_guest_is_found_at_each_turn() -> None:
     finally:
         watch.remove()
     assert len(bases["own"]) == 1
-    assert len(bases["guest"]) == 2
+    assert len(bases["guest"]) >= 2
     assert min(bases["own"] | bases["guest"]) > 2
 
 

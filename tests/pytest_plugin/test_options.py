@@ -52,6 +52,32 @@ def test_it_does_nothing_until_asked_for(pytester: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*loophound:*")
 
 
+def test_nothing_is_imported_for_the_tests_and_what_they_import_is_watched(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys, time
+
+        there = {"trio", "uvloop"} & sys.modules.keys()
+
+        def test_first():
+            assert {"trio", "uvloop"} & sys.modules.keys() == there
+
+        def test_on_trio():
+            import trio
+            trio.run(block)
+
+        def test_on_uvloop():
+            import uvloop
+            uvloop.run(block())
+
+        async def block():
+            time.sleep(0.3)
+        """
+    )
+    result = run(pytester, "--fail-on-stall=100", "-p", "no:anyio")
+    result.assert_outcomes(passed=1, failed=2)
+
+
 def test_what_one_test_may_do_another_of_the_same_id_may_not(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -2,9 +2,11 @@
 
 `run_forever` is where each run passes through, also run_until_complete, asyncio.run,
 anyio's portals and uvloop. It is replaced while at least one watch is installed, and put
-back with the last. Runs of trio are told by an instrument. Runs in which nobody's code can run are passed
-over, and so is a loop with a true attribute `may_block`: it runs what blocks so that other loops need not. One
-with an attribute `stall_threshold_ns` has its own threshold.
+back with the last. Runs of trio are told by an instrument. Neither uvloop nor trio is imported for that:
+they are seen to when the program imports them.
+
+Runs in which nobody's code can run are passed over, and so is a loop with a true attribute `may_block`: it runs
+what blocks so that other loops need not. One with an attribute `stall_threshold_ns` has its own threshold.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import asyncio
 import sys
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from loophound.coroutines import coroutine_of
 from loophound.detector.adapters.endings import closes_nothing
 from loophound.detector.adapters.heartbeat import depth_of
-from loophound.detector.adapters.trio_runs import RunInstrument, TrioRun, wrap_runs
+from loophound.detector.adapters.imports import ImportWatch
+from loophound.detector.adapters.trio_runs import RUN_MODULE, RunInstrument, TrioRun, wrap_runs
 from loophound.observer.page import ON_ASYNCIO, ON_OTHER, ON_TRIO, ON_UVLOOP
 
 # Frames of asyncio between our wrapper and a callback: run_forever, _run_once, Handle._run.
@@ -55,19 +59,15 @@ _told: set[int] = set()  # ids of the loops whose run was told: a patch of ours 
 
 def _patch() -> None:
     _wrap(BaseEventLoop)
-    uvloop = _uvloop()
-    if uvloop is not None:
-        _wrap(uvloop.Loop)
-    notice_trio()
+    imports = ImportWatch()
+    imports.install()
+    _undo["imports"] = imports.remove
+    imports.when_imported("uvloop", lambda uvloop: _wrap(uvloop.Loop))
+    imports.when_imported(RUN_MODULE, _wrap_trio)
 
 
-def notice_trio() -> None:
-    """Tell runs of trio as well, once the program has imported it: call this again where it may have done so since."""
-    if "trio" in _undo or not _undo:  # nothing is patched without a watch
-        return
-    undo = wrap_runs(_instrument)
-    if undo is not None:
-        _undo["trio"] = undo
+def _wrap_trio(module: ModuleType) -> None:
+    _undo["trio"] = wrap_runs(module, _instrument)
 
 
 def _instrument() -> RunInstrument | None:
@@ -139,11 +139,3 @@ def kind_of(loop: asyncio.AbstractEventLoop) -> int:
         return ON_TRIO
     uvloop = sys.modules.get("uvloop")
     return ON_UVLOOP if uvloop is not None and isinstance(loop, uvloop.Loop) else ON_OTHER
-
-
-def _uvloop() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop

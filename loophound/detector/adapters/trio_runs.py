@@ -5,7 +5,7 @@ not called at all. A run that waits is as alive as one that answers, so the watc
 it; one that does not answers at its next wait, by an instrument (trio's reference, "Instrument API") that
 is there for as long as the question is. Nothing is ever put into its queue.
 
-`trio._core._run.unrolled_run` makes that generator. There all runs pass, also those of code that
+`unrolled_run` of `RUN_MODULE` makes that generator. There all runs pass, also those of code that
 imported `run` by its name before anybody watched.
 """
 
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import CodeType, FrameType, GeneratorType
+from types import CodeType, FrameType, GeneratorType, ModuleType
 from typing import Any
 from weakref import ref
 
@@ -23,6 +23,7 @@ from loophound.detector.adapters.heartbeat import WatchedLoop, depth_of
 from loophound.detector.facts import LoopBeat
 from loophound.observer.page import Slot
 
+RUN_MODULE = "trio._core._run"
 LOOP_FUNCTION = "unrolled_run"  # trio's own loop; a task's step is called from it
 Hooks = dict[str, dict[object, None]]  # trio's: by the name of a hook, the instruments that have it
 RUN_FUNCTION = "run"  # calls that loop, from one frame as long as it runs
@@ -173,15 +174,12 @@ def _place() -> tuple[CodeType, int, bool]:
     return frame.f_code, depth_of(frame), not is_own
 
 
-def wrap_runs(instrument: Callable[[], RunInstrument | None]) -> Callable[[], None] | None:
-    """Give each run of trio an instrument of its own from now on; what undoes it, None without trio.
+def wrap_runs(module: ModuleType, instrument: Callable[[], RunInstrument | None]) -> Callable[[], None]:
+    """Give each run of trio an instrument of its own from now on; what undoes it. `module` is `RUN_MODULE`.
 
-    `instrument` may give None for a run that nobody watches.
+    `instrument` may give None for a run that nobody watches. Raises AttributeError for a trio that runs in another way.
     """
-    module = sys.modules.get("trio._core._run")
-    original = getattr(module, LOOP_FUNCTION, None)
-    if module is None or original is None:
-        return None
+    original = getattr(module, LOOP_FUNCTION)
 
     def make_run(runner: Any, *args: Any, **options: Any) -> Any:
         ours, run = instrument(), original(runner, *args, **options)
