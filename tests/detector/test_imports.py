@@ -110,6 +110,24 @@ def test_what_cannot_be_watched_is_imported_all_the_same(
     assert "no_such_loop" in caplog.text
 
 
+def test_nothing_is_told_of_an_import_during_which_the_watch_ended(watch: ImportWatch, tmp_path: Path) -> None:
+    told: list[ModuleType] = []
+    module(tmp_path)
+    watch.when_imported(NAME, told.append)
+
+    class Ends:
+        def find_spec(self, name: str, path: object, target: object = None) -> None:
+            if name == NAME:
+                watch.remove()
+
+    sys.meta_path.insert(1, Ends())
+    try:
+        importlib.import_module(NAME)
+    finally:
+        sys.meta_path = [finder for finder in sys.meta_path if not isinstance(finder, Ends)]
+    assert told == []
+
+
 LATE = """
 import asyncio, sys, time
 from loophound.detector.detector import Detector

@@ -31,7 +31,7 @@ class ImportWatch:
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
-        self._wanted.clear()
+        self._wanted = {}  # a search that is on puts back into the one before
         # Not in place: a thread that is importing would pass over the finder behind it.
         sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
 
@@ -45,13 +45,14 @@ class ImportWatch:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        tell = self._wanted.pop(fullname, None)
+        wanted = self._wanted
+        tell = wanted.pop(fullname, None)
         if tell is None:
             return None
         try:
             spec = self._found_by_others(fullname, path, target)
         finally:
-            self._wanted[fullname] = tell  # not before: one of the others may search anew, from the first finder on
+            wanted[fullname] = tell  # not before: one of the others may search anew, from the first finder on
         if spec is not None and spec.loader is not None:
             self._hear_from(spec.loader, fullname)
         return spec
