@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 # Python 3.11 may collect wherever an object is made, later ones between instructions alone.
 COLLECTS_ANYWHERE = sys.version_info < (3, 12)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Nothing is collected meanwhile, where a collection could hand the GIL over in the midst of a call of C code."""
+    collects = COLLECTS_ANYWHERE and gc.isenabled()
+    if collects:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def current_frames() -> dict[int, FrameType]:
@@ -17,11 +32,5 @@ def current_frames() -> dict[int, FrameType]:
     callbacks and finalizers, which let go of the GIL; a thread that begins takes it, and waits with it for that
     lock: nothing runs any more (seen on 3.11.7, with threads that come and go).
     """
-    collects = COLLECTS_ANYWHERE and gc.isenabled()
-    if collects:
-        gc.disable()
-    try:
+    with uncollected():
         return sys._current_frames()
-    finally:
-        if collects:
-            gc.enable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import opcode
 import sys
 import threading
@@ -14,7 +13,7 @@ from operator import attrgetter, methodcaller
 from types import CodeType
 
 from loophound.coroutines import coroutine_of
-from loophound.detector.adapters.current_frames import COLLECTS_ANYWHERE, current_frames
+from loophound.detector.adapters.current_frames import current_frames, uncollected
 from loophound.detector.adapters.heartbeat import WatchedLoop
 from loophound.detector.adapters.kernel import ThreadProbe
 from loophound.detector.adapters.link import ObserverLink
@@ -125,16 +124,9 @@ def stack_of(ident: int) -> list[Place]:
     now = iter(sys._current_frames, None)
     innermost = islice(map(methodcaller("get", ident), now), 1)
     stack: list[Place] = []
-    collects = COLLECTS_ANYWHERE and gc.isenabled()
-    if collects:
-        gc.disable()
-    try:
-        # It ends at the outermost frame, of which the frame before is None and has no code.
-        with suppress(AttributeError):
-            stack.extend(map(_PLACE, accumulate(chain(innermost, repeat("f_back")), getattr)))
-    finally:
-        if collects:
-            gc.enable()
+    # It ends at the outermost frame, of which the frame before is None and has no code.
+    with uncollected(), suppress(AttributeError):
+        stack.extend(map(_PLACE, accumulate(chain(innermost, repeat("f_back")), getattr)))
     stack.reverse()
     return stack
 
